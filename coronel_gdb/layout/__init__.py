@@ -1,0 +1,1 @@
+"""Where the kernel's own debug information says that fields lie, as `model.layouts.Layout`s."""

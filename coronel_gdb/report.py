@@ -1,0 +1,71 @@
+"""What a command has to say, before anyone decides how it looks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The three outcomes: "could not check" is never "clean"."""
+
+    CLEAN = 0
+    FINDINGS = 1
+    NOT_CHECKED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One defect that was found, with everything that speaks for it.
+
+    `code` is stable (HEAP003); `subject` is the virtual or physical address of the damaged
+    structure; `lines` explain, most important first; `data` holds the same facts for machines.
+    """
+
+    code: str
+    title: str
+    subject: int
+    lines: tuple[str, ...]
+    data: Mapping[str, object]
+    next_commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under column heads. Integers in `hexadecimal` columns are addresses."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[object, ...]]
+    hexadecimal: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Something that could not be checked, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(slots=True)
+class Report:
+    """The outcome of one command.
+
+    `summary` is the first line a user reads; `facts` are (name, value) pairs below it; `checked`
+    counts the invariants that were evaluated.
+    """
+
+    command: str
+    summary: str
+    facts: list[tuple[str, object]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    not_checked: list[Absent] = field(default_factory=list)
+    checked: int = 0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Findings outweigh what could not be checked; that outweighs a clean result."""
+        if self.findings:
+            return ExitCode.FINDINGS
+        return ExitCode.NOT_CHECKED if self.not_checked else ExitCode.CLEAN

@@ -1,0 +1,129 @@
+"""Where each field of each structure lies in memory: docs/spec.md §10, declared once.
+
+The model writes its simulated memory by these layouts. A debugger's layouts come from the kernel's
+DWARF in the same class, so the two can be compared field by field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One field: `count` consecutive little-endian unsigned integers of `size_bytes` each.
+
+    `offset_bytes` counts from the start of the structure. A nested structure is flattened, its
+    fields named `outer.inner`.
+    """
+
+    name: str
+    offset_bytes: int
+    size_bytes: int
+    count: int = 1
+
+    @property
+    def end_bytes(self) -> int:
+        """Offset of the first byte after this field."""
+        return self.offset_bytes + self.size_bytes * self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A structure's name, size and members, in order of offset."""
+
+    name: str
+    size_bytes: int
+    members: tuple[Member, ...]
+
+    def member(self, name: str) -> Member:
+        """The member of that name; `KeyError` when there is none."""
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise KeyError(f"{self.name} has no field {name}")
+
+    def read(self, data: bytes | memoryview, name: str, base: int = 0) -> int:
+        """The integer in field `name` of the structure that starts at `data[base]`."""
+        member = self.member(name)
+        start = base + member.offset_bytes
+        return int.from_bytes(data[start : start + member.size_bytes], "little")
+
+    def read_array(self, data: bytes | memoryview, name: str, base: int = 0) -> tuple[int, ...]:
+        """All `count` integers of field `name`."""
+        member = self.member(name)
+        start = base + member.offset_bytes
+        size = member.size_bytes
+        return tuple(
+            int.from_bytes(data[at : at + size], "little")
+            for at in range(start, start + size * member.count, size)
+        )
+
+    def encode(self, values: Mapping[str, int]) -> dict[int, bytes]:
+        """Offset → bytes for the fields in `values`; nothing is said about padding."""
+        encoded = {}
+        for name, value in values.items():
+            member = self.member(name)
+            encoded[member.offset_bytes] = value.to_bytes(member.size_bytes, "little")
+        return encoded
+
+
+def _layout(name: str, size_bytes: int, *members: tuple[str, int, int] | tuple[str, int, int, int]) -> Layout:
+    return Layout(name, size_bytes, tuple(Member(*member) for member in members))
+
+
+FRAME: Final = _layout("physical::frame", 16, ("address", 0, 8), ("previous", 8, 8))
+RANGE: Final = _layout("physical::range", 16, ("start", 0, 8), ("end", 8, 8))
+PHYSICAL: Final = _layout(
+    "physical",
+    608,
+    ("physical_end_", 0, 8),
+    ("free_list_", 8, 8),
+    ("nodes_", 16, 8),
+    ("node_count_", 24, 8),
+    ("free_count_", 32, 8),
+    ("ranges_", 40, 8, 64),  # 32 pairs (start, end)
+    ("range_count_", 552, 8),
+    ("errors_", 560, 8, 5),
+    ("lock_", 600, 4),
+)
+NODE: Final = _layout("virt::node", 32, ("start", 0, 8), ("size", 8, 8), ("next", 16, 8), ("prev", 24, 8))
+VIRT: Final = _layout(
+    "virt",
+    104,
+    ("free_mem_list_.first_", 0, 8),
+    ("free_mem_list_.last_", 8, 8),
+    ("free_mem_list_.count_", 16, 8),
+    ("spare_", 24, 8),
+    ("spare_count_", 32, 8),
+    ("start_", 40, 8),
+    ("end_", 48, 8),
+    ("errors_", 56, 8, 5),
+    ("lock_", 96, 4),
+)
+HEAP_BLOCK: Final = _layout(
+    "memory::heap_block",
+    48,
+    ("size", 0, 8),
+    ("is_free", 8, 1),
+    ("next", 16, 8),
+    ("prev", 24, 8),
+    ("magic", 32, 8),
+)
+HEAP: Final = _layout(
+    "memory::heap",
+    120,
+    ("heap_start_", 0, 8),
+    ("heap_end_", 8, 8),
+    ("heap_size_", 16, 8),
+    ("first_block_", 24, 8),
+    ("total_allocated_", 32, 8),
+    ("total_free_", 40, 8),
+    ("num_allocations_", 48, 8),
+    ("num_frees_", 56, 8),
+    ("num_expansions_", 64, 8),
+    ("errors_", 72, 8, 5),
+    ("lock_", 112, 4),
+)
+
+ALL: Final = (FRAME, RANGE, PHYSICAL, NODE, VIRT, HEAP_BLOCK, HEAP)

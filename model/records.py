@@ -1,0 +1,101 @@
+"""What allocators keep in memory, as records: the one vocabulary of the model and of the tools.
+
+A record holds the values exactly as they were found: `is_free` is the raw byte, a pointer may point
+anywhere. Judging them is the business of `model.invariants`. Fields are those of docs/spec.md §10.
+"""
+
+from dataclasses import dataclass
+
+from model.types import PhysicalAddress, VirtualAddress
+
+
+@dataclass(frozen=True, slots=True)
+class HeapRules:
+    """What a heap's blocks must obey (docs/spec.md §7.1); another kernel has other numbers."""
+
+    header_bytes: int = 48
+    alignment_bytes: int = 16
+    minimum_bytes: int = 16
+    magic_free: int = 0xDEADBEEFCAFEBABE
+    magic_used: int = 0xFEEDFACEDEADC0DE
+
+
+@dataclass(frozen=True, slots=True)
+class HeapBlock:
+    """One header (`memory::heap_block`) at virtual address `address`."""
+
+    address: VirtualAddress
+    size_bytes: int
+    is_free: int
+    next: VirtualAddress
+    prev: VirtualAddress
+    magic: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heap:
+    """The heap object (`memory::heap`): sizes in bytes, `errors` by `memory::error_kind`."""
+
+    address: VirtualAddress
+    heap_start: VirtualAddress
+    heap_end: VirtualAddress
+    heap_size: int
+    first_block: VirtualAddress
+    total_allocated: int
+    total_free: int
+    num_allocations: int
+    num_frees: int
+    num_expansions: int
+    errors: tuple[int, ...]
+    locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameNode:
+    """One node (`physical::frame`) at virtual address `node`: a free frame and its successor."""
+
+    node: VirtualAddress
+    address: PhysicalAddress
+    previous: VirtualAddress
+
+
+@dataclass(frozen=True, slots=True)
+class FrameManager:
+    """The manager of physical frames (`physical`); `ranges` are [start, end) it manages."""
+
+    address: VirtualAddress
+    physical_end: PhysicalAddress
+    free_list: VirtualAddress
+    nodes: VirtualAddress
+    node_count: int
+    free_count: int
+    ranges: tuple[tuple[PhysicalAddress, PhysicalAddress], ...]
+    errors: tuple[int, ...]
+    locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One free region (`virt::node`) whose node lies at virtual address `node`."""
+
+    node: VirtualAddress
+    start: VirtualAddress
+    size_bytes: int
+    next: VirtualAddress
+    prev: VirtualAddress
+
+
+@dataclass(frozen=True, slots=True)
+class RegionManager:
+    """The manager of virtual regions (`virt`) over [start, end)."""
+
+    address: VirtualAddress
+    first: VirtualAddress
+    last: VirtualAddress
+    count: int
+    spare: VirtualAddress
+    spare_count: int
+    start: VirtualAddress
+    end: VirtualAddress
+    errors: tuple[int, ...]
+    locked: int
