@@ -105,7 +105,9 @@ def _constant(elf: ELFFile, unit: CompileUnit, die: DIE) -> int | None:
     size = _size(_target(die))
     for segment in elf.iter_segments("PT_LOAD"):
         offset = address - segment["p_vaddr"]
-        if 0 <= offset and offset + size <= segment["p_filesz"] and not segment["p_flags"] & 2:  # not writable
+        if (
+            offset >= 0 and offset + size <= segment["p_filesz"] and not segment["p_flags"] & 2
+        ):  # not writable
             return int.from_bytes(segment.data()[offset : offset + size], "little")
     return None
 

@@ -23,11 +23,19 @@ class KernelFacts:
     def to_json(self) -> str:
         """The versioned JSON form."""
         layouts = {
-            name: [layout.size_bytes, [[m.name, m.offset_bytes, m.size_bytes, m.count] for m in layout.members]]
+            name: [
+                layout.size_bytes,
+                [[m.name, m.offset_bytes, m.size_bytes, m.count] for m in layout.members],
+            ]
             for name, layout in self.layouts.items()
         }
         return json.dumps(
-            {"format": FORMAT, "build_id": self.build_id, "layouts": layouts, "constants": dict(self.constants)}
+            {
+                "format": FORMAT,
+                "build_id": self.build_id,
+                "layouts": layouts,
+                "constants": dict(self.constants),
+            }
         )
 
     @staticmethod

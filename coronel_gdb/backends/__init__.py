@@ -1,0 +1,1 @@
+"""The hosts: what is different about each debugger, dump or machine, and nothing else."""

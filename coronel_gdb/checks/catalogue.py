@@ -1,0 +1,64 @@
+"""The stable codes of findings. A code is never given a second meaning."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of finding: `title` for the report, `meaning` for its documentation."""
+
+    code: str
+    title: str
+    meaning: str
+
+
+HEADER: Final = Code(
+    "HEAP001", "block header overwritten", "Several fields of one header contradict the blocks around it."
+)
+MAGIC: Final = Code(
+    "HEAP002", "magic value destroyed", "The magic is neither HEAP_MAGIC_FREE nor HEAP_MAGIC_USED."
+)
+STATE: Final = Code("HEAP003", "state and magic disagree", "is_free says one thing, the magic another.")
+SIZE: Final = Code(
+    "HEAP004",
+    "size does not lead to the next block",
+    "header + size ends neither at a block nor at a region's end.",
+)
+LINK: Final = Code(
+    "HEAP005", "list link broken", "next or prev is not the neighbour that everything else implies."
+)
+CYCLE: Final = Code(
+    "HEAP006", "block list is a cycle", "next leads back to a block that comes earlier in the list."
+)
+UNMERGED: Final = Code(
+    "HEAP007", "free neighbours not merged", "Two free blocks touch; free always coalesces."
+)
+COUNTER: Final = Code(
+    "HEAP008", "heap counter wrong", "A field of the heap object differs from the recount over its blocks."
+)
+LOST: Final = Code("HEAP009", "blocks lost", "The list ends although the heap's regions go on.")
+ALIGNMENT: Final = Code("HEAP010", "block misaligned", "A header's address is not a multiple of 16.")
+
+FRAME_PLACE: Final = Code(
+    "FRAME001", "node outside the node array", "A node of the free list is no element of nodes_."
+)
+FRAME_OWNER: Final = Code("FRAME002", "node names another frame", "node.address is not 4096 × its index.")
+FRAME_UNMANAGED: Final = Code(
+    "FRAME003", "frame may not be free", "A free frame lies outside all managed ranges."
+)
+FRAME_CYCLE: Final = Code(
+    "FRAME004", "free list is a cycle", "A node is linked twice: its frame would be handed out twice."
+)
+FRAME_COUNT: Final = Code(
+    "FRAME005", "free_count_ wrong", "The kernel's counter differs from the nodes in the list."
+)
+FRAME_LOST: Final = Code("FRAME006", "free frames lost", "Nodes that carry an address are not in the list.")
+FRAME_LINK: Final = Code(
+    "FRAME007", "free list link broken", "previous points to nothing that can be a node."
+)
+
+ALL: Final = (
+    HEADER, MAGIC, STATE, SIZE, LINK, CYCLE, UNMERGED, COUNTER, LOST, ALIGNMENT,
+    FRAME_PLACE, FRAME_OWNER, FRAME_UNMANAGED, FRAME_CYCLE, FRAME_COUNT, FRAME_LOST, FRAME_LINK,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""The commands: each module declares one COMMAND, data plus one function."""

@@ -1,0 +1,118 @@
+"""What a command is, and what it is given to work with."""
+
+import argparse
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NoReturn
+
+from coronel_gdb.errors import UsageError
+from coronel_gdb.lift.cpu import Cpu, read_cpu
+from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.profiles.resolve import find, resolve
+from coronel_gdb.profiles.schema import ResolvedProfile
+from coronel_gdb.protocols import Target
+from coronel_gdb.report import Report
+from model.types import PhysicalAddress
+
+
+class Context:
+    """The stopped target and what is derived from it, each found when first needed."""
+
+    def __init__(self, target: Target, problems: tuple[tuple[str, str], ...] = ()) -> None:
+        self.target = target
+        self.problems = problems
+        """What could not be loaded, and why, for `coronel status`."""
+
+    @cached_property
+    def cpu(self) -> Cpu:
+        """The current CPU's paging registers."""
+        return read_cpu(self.target)
+
+    @cached_property
+    def space(self) -> AddressSpace:
+        """The address space of the current CR3; `TargetError` before 64-bit paging is on."""
+        return AddressSpace(self.target.memory, self.cpu.root, self.cpu.paging())
+
+    def space_of(self, root: PhysicalAddress) -> AddressSpace:
+        """The address space of another top table."""
+        return AddressSpace(self.target.memory, root, self.cpu.paging())
+
+    @cached_property
+    def profile(self) -> ResolvedProfile:
+        """The profile that fits the kernel, its types looked up."""
+        return resolve(find(self.target.symbol), self.target.kernel())
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option or argument of a command, as argparse takes it; `value` names what it takes."""
+
+    name: str
+    help: str
+    value: str | None = None
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`name` as typed, one line of `summary`, `details` and `example` for its help, and what runs."""
+
+    name: str
+    summary: str
+    details: str
+    example: str
+    options: tuple[Option, ...]
+    run: Callable[[Context, argparse.Namespace], Report]
+
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        """The options; `UsageError` with the usage line when they do not fit."""
+        return self._parser().parse_args(words)
+
+    def usage(self) -> str:
+        """The usage line."""
+        return self._parser().format_usage().removeprefix("usage: ").strip()
+
+    def help(self) -> str:
+        """The whole help text."""
+        parts = [self.summary, "", f"usage: {self.usage()}", "", self.details, "", "options:"]
+        rows = [(f"{o.name} {o.value or ''}".strip(), o.help) for o in (*self.options, JSON)]
+        width = max(len(name) for name, _ in rows)
+        parts += [f"  {name:<{width}}  {text}" for name, text in rows]
+        return "\n".join([*parts, "", f"example: {self.example}"])
+
+    def option_names(self) -> list[str]:
+        """The options that completion offers."""
+        return [option.name for option in (*self.options, JSON) if option.name.startswith("--")]
+
+    def _parser(self) -> argparse.ArgumentParser:
+        parser = _Parser(prog=self.name, add_help=False, allow_abbrev=False)
+        for option in (*self.options, JSON):
+            if option.value is None:
+                parser.add_argument(option.name, action="store_true")
+            elif option.name.startswith("--"):
+                parser.add_argument(option.name, metavar=option.value)
+            else:
+                parser.add_argument(option.name, nargs="*" if option.repeated else "?", metavar=option.value)
+        return parser
+
+
+JSON = Option("--json", "print the report as JSON")
+
+
+def split(text: str) -> list[str]:
+    """The words of a command line; `UsageError` when a quote is not closed."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"cannot split the arguments: {str(error).lower()}") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises instead of leaving the debugger."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"{self.prog}: {message} (usage: {self.format_usage().removeprefix('usage: ').strip()})"
+        )

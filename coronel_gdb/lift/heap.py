@@ -1,0 +1,224 @@
+"""The kernel heap as records: every block, in list order, past damage wherever something still points on.
+
+The list is followed through `next`. Where a block's own fields no longer lead on, the true successor is
+looked for by geometry (the header where this block ends), by its back link (the header whose `prev` is
+this block) and last by its magic; stale headers inside merged free blocks are told apart because their
+own successor does not point back to them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from coronel_gdb.errors import NotInitialised
+from coronel_gdb.lift.image import Image
+from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.profiles.schema import HeapProfile
+from coronel_gdb.protocols import Target
+from model.records import Heap, HeapBlock
+from model.types import PAGE_BYTES, VirtualAddress, is_aligned
+
+_MOST_SEARCHES = 1000  # each is a pass over the heap's bytes; more damage than this is not worth minutes
+
+
+class Discovery(Enum):
+    """What led to a block."""
+
+    LIST = "list"
+    GEOMETRY = "geometry"
+    BACK_LINK = "back link"
+    MAGIC = "magic"
+
+
+@dataclass(slots=True)
+class LiftedHeap:
+    """The heap object, its blocks in true order, how each was found, and the bytes they were read from.
+
+    `end` says why the last block is the last: None when the list ended as it should.
+    """
+
+    heap: Heap
+    image: Image
+    blocks: list[HeapBlock] = field(default_factory=list)
+    found_by: list[Discovery] = field(default_factory=list)
+    end: str | None = None
+
+
+def lift_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> LiftedHeap:
+    """Read the whole kernel heap; `NotInitialised` when its pointer is null, `ReadFault` when unreadable."""
+    heap = read_heap(target, space, profile)
+    start, end = heap.heap_start, heap.heap_end
+    lifted = LiftedHeap(heap, Image(space, start, end if start <= end else start))
+    _Walker(lifted, profile).run()
+    return lifted
+
+
+def read_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> Heap:
+    """The heap object alone."""
+    address = pointer(target, space, profile.pointer, "kernel heap")
+    data = space.read(address, profile.heap.size_bytes)
+    values = profile.heap.decode(data)
+    return Heap(
+        address=address,
+        heap_start=VirtualAddress(values["heap_start"]),
+        heap_end=VirtualAddress(values["heap_end"]),
+        heap_size=values["heap_size"],
+        first_block=VirtualAddress(values["first_block"]),
+        total_allocated=values["total_allocated"],
+        total_free=values["total_free"],
+        num_allocations=values["num_allocations"],
+        num_frees=values["num_frees"],
+        num_expansions=values["num_expansions"],
+        errors=profile.heap.array(data, "errors"),
+        locked=values["locked"],
+    )
+
+
+def pointer(target: Target, space: AddressSpace, symbol: str, noun: str) -> VirtualAddress:
+    """The object that the pointer variable `symbol` refers to; `NotInitialised` when it is null."""
+    variable = target.symbol(symbol)
+    address = space.read_u64(variable) if variable is not None else 0
+    if not address:
+        raise NotInitialised(noun, symbol)
+    return VirtualAddress(address)
+
+
+class _Walker:
+    """Follows the list and finds the way on where a link is broken; every address is visited once."""
+
+    def __init__(self, lifted: LiftedHeap, profile: HeapProfile) -> None:
+        self.lifted = lifted
+        self.image = lifted.image
+        self.block = profile.block
+        self.rules = profile.rules
+        self.header = profile.rules.header_bytes
+        self.seen: set[int] = set()
+        self.covered_bytes = 0
+        self.searches = 0
+
+    def run(self) -> None:
+        heap = self.lifted.heap
+        at, how = int(heap.first_block), Discovery.LIST
+        if not at and not heap.heap_size:
+            return  # lazy expansion: no region yet
+        if self.header_at(at) is None:
+            at, how = (
+                int(heap.heap_start),
+                Discovery.GEOMETRY,
+            )  # a smashed first_block_: regions start with a header
+        while True:
+            block = self.header_at(at)
+            if block is None:
+                self.lifted.end = f"no header can be read at {at:#x}"
+                return
+            self.seen.add(at)
+            self.lifted.blocks.append(block)
+            self.lifted.found_by.append(how)
+            step = self.step(block)
+            if step is None:
+                return
+            at, how = step
+
+    def header_at(self, address: int) -> HeapBlock | None:
+        """The header there, None when no header can lie there or it was not read."""
+        if not is_aligned(address, self.rules.alignment_bytes):
+            return None
+        chunk = self.image.chunk(address)
+        if chunk is None or address + self.header > chunk[0] + len(chunk[1]):
+            return None
+        values = self.block.decode(chunk[1], address - chunk[0])
+        return HeapBlock(
+            VirtualAddress(address),
+            values["size"],
+            values["is_free"],
+            VirtualAddress(values["next"]),
+            VirtualAddress(values["prev"]),
+            values["magic"],
+        )
+
+    def step(self, block: HeapBlock) -> tuple[int, Discovery] | None:
+        """The true successor and what led to it; None at the end."""
+        end = self.end_of(block)
+        self.covered_bytes += (end or block.address) - block.address
+        if block.next == 0 and self.covered_bytes >= self.lifted.heap.heap_size:
+            return None
+        if block.next == end and self.fresh(end) is not None:
+            return block.next, Discovery.LIST
+        by_list = self.fresh(block.next)
+        if by_list and self.points_back(by_list, block):
+            return by_list.address, Discovery.LIST
+        by_geometry = self.fresh(end) if end else None
+        if by_geometry and self.points_back(by_geometry, block):
+            return by_geometry.address, Discovery.GEOMETRY
+        if by_list and self.has_magic(by_list) and end and not (end | by_list.address) & (PAGE_BYTES - 1):
+            return by_list.address, Discovery.LIST  # from one region to the next, the back link is damaged
+        for search in (self.by_back_link, self.by_magic):
+            found = search(block)
+            if found is not None:
+                return found
+        if block.next == 0:
+            self.lifted.end = None if end == self.image.end else "the list ends before the heap does"
+        else:
+            self.lifted.end = f"nothing leads on from block {block.address:#x}"
+        return None
+
+    def end_of(self, block: HeapBlock) -> int | None:
+        """Where the block ends by its own size, None when that size cannot be true."""
+        end = block.address + self.header + block.size_bytes
+        plausible = block.size_bytes >= self.rules.minimum_bytes and end <= self.image.end
+        return end if plausible and is_aligned(block.size_bytes, self.rules.alignment_bytes) else None
+
+    def fresh(self, address: int | None) -> HeapBlock | None:
+        """The header there unless it was visited."""
+        return None if address is None or address in self.seen else self.header_at(address)
+
+    def has_magic(self, block: HeapBlock) -> bool:
+        return block.magic in (self.rules.magic_free, self.rules.magic_used)
+
+    def points_back(self, candidate: HeapBlock, block: HeapBlock) -> bool:
+        return candidate.prev == block.address and self.has_magic(candidate)
+
+    def leads_on(self, candidate: HeapBlock) -> bool:
+        """Whether its own successor points back to it: a stale header's does not."""
+        if candidate.next == 0:
+            return True
+        successor = self.header_at(candidate.next)
+        return successor is not None and successor.prev == candidate.address
+
+    def by_back_link(self, block: HeapBlock) -> tuple[int, Discovery] | None:
+        """A header whose `prev` is this block, one that leads on before one that does not."""
+        pattern = block.address.to_bytes(8, "little")
+        second: tuple[int, Discovery] | None = None
+        for candidate in self.candidates(pattern, self.block.offset("prev"), block.address):
+            if self.points_back(candidate, block):
+                if self.leads_on(candidate):
+                    return candidate.address, Discovery.BACK_LINK
+                second = second or (candidate.address, Discovery.BACK_LINK)
+        return second
+
+    def by_magic(self, block: HeapBlock) -> tuple[int, Discovery] | None:
+        """The nearest intact header behind this block, or the damaged one that it says lies before it."""
+        patterns = [magic.to_bytes(8, "little") for magic in (self.rules.magic_used, self.rules.magic_free)]
+        found = []
+        for pattern in patterns:
+            for candidate in self.candidates(pattern, self.block.offset("magic"), block.address):
+                if candidate.address > block.address and self.leads_on(candidate) and self.end_of(candidate):
+                    found.append(candidate)
+                    break
+        if not found:
+            return None
+        nearest = min(found, key=lambda candidate: candidate.address)
+        at = nearest
+        while block.address < at.prev < at.address and (before := self.fresh(at.prev)) is not None:
+            at = before  # damaged headers in between that an intact one still knows
+        return at.address, Discovery.MAGIC if at is nearest else Discovery.BACK_LINK
+
+    def candidates(self, pattern: bytes, offset: int, start: int) -> Iterator[HeapBlock]:
+        """Unvisited headers that hold `pattern` at `offset`, from `start` upwards and then round."""
+        self.searches += 1
+        if self.searches > _MOST_SEARCHES:
+            return
+        for at in self.image.find(pattern, start):
+            candidate = self.fresh(at - offset)
+            if candidate is not None:
+                yield candidate

@@ -1,0 +1,142 @@
+"""Virtual memory read through the guest's own page tables, in bulk.
+
+The debugger is never asked to translate: what is read here is exactly what the walk of
+`model.paging` reaches, so a damaged table shows as a fault with its level and not as a failed read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from coronel_gdb.errors import ReadFault
+from coronel_gdb.protocols import PhysicalMemory
+from model.paging import FaultReason, PageFault, PagingMode, Translation, walk
+from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, align_down
+
+_LARGEST_READ_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Bytes of consecutive addresses; None where they cannot be read, and then why."""
+
+    start: VirtualAddress
+    end: VirtualAddress
+    data: bytes | None
+    reason: str = ""
+
+
+class AddressSpace:
+    """One address space: a root table and the mode it is walked in.
+
+    Pages that hold tables are read once and kept, so all answers of one space agree.
+    """
+
+    def __init__(self, memory: PhysicalMemory, root: PhysicalAddress, mode: PagingMode) -> None:
+        self.memory = memory
+        self.root = root
+        self.mode = mode
+        self._tables: dict[int, bytes | None] = {}
+
+    def table(self, address: PhysicalAddress) -> bytes | None:
+        """The 4096 bytes of the table at that physical address, None when they cannot be read."""
+        if address not in self._tables:
+            try:
+                self._tables[address] = self.memory.read(address, PAGE_BYTES)
+            except ReadFault:
+                self._tables[address] = None
+        return self._tables[address]
+
+    def entry(self, address: PhysicalAddress) -> int | None:
+        """The 8-byte entry at that physical address, None when it cannot be read."""
+        page = align_down(address, PAGE_BYTES)
+        data = self.table(PhysicalAddress(page))
+        return None if data is None else int.from_bytes(data[address - page : address - page + 8], "little")
+
+    def translate(self, address: VirtualAddress) -> Translation | PageFault:
+        """The walk from this space's root."""
+        return walk(self.entry, self.root, address, self.mode)
+
+    def read(self, address: VirtualAddress, size_bytes: int) -> bytes:
+        """Exactly `size_bytes` bytes; `ReadFault` names the first address that cannot be read."""
+        data = bytearray()
+        for run in self.runs(address, VirtualAddress(address + size_bytes)):
+            if run.data is None:
+                raise ReadFault("virtual", run.start, run.end - run.start, run.reason)
+            data += run.data
+        return bytes(data)
+
+    def read_u64(self, address: VirtualAddress) -> int:
+        """The 8-byte integer there; `ReadFault` when it cannot be read."""
+        return int.from_bytes(self.read(address, 8), "little")
+
+    def runs(self, start: VirtualAddress, end: VirtualAddress) -> Iterator[Run]:
+        """All of [start, end) in ascending order, readable and unreadable parts, few and large."""
+        for piece in self._pieces(start, min(end, 1 << 64)):
+            if isinstance(piece, Run):
+                yield piece
+                continue
+            virtual, physical, size_bytes = piece
+            try:
+                data = self.memory.read(PhysicalAddress(physical), size_bytes)
+                yield Run(VirtualAddress(virtual), VirtualAddress(virtual + size_bytes), data)
+            except ReadFault as fault:
+                yield from self._page_by_page(virtual, physical, size_bytes, fault)
+
+    def _page_by_page(self, virtual: int, physical: int, size_bytes: int, fault: ReadFault) -> Iterator[Run]:
+        """A bulk read failed: find out which of its pages can be read after all."""
+        at = virtual
+        while at < virtual + size_bytes:
+            stop = min(align_down(at, PAGE_BYTES) + PAGE_BYTES, virtual + size_bytes)
+            data, reason = None, fault.reason
+            try:
+                data = self.memory.read(PhysicalAddress(physical + at - virtual), stop - at)
+            except ReadFault as page_fault:
+                reason = f"frame {physical + at - virtual:#x}: {page_fault.reason}"
+            yield Run(VirtualAddress(at), VirtualAddress(stop), data, "" if data is not None else reason)
+            at = stop
+
+    def _pieces(self, start: int, end: int) -> Iterator[Run | tuple[int, int, int]]:
+        """Unmapped stretches as runs, mapped ones as (virtual, physical, size), merged while contiguous."""
+        at, pending = start, (0, 0, 0)
+        while at < end:
+            found = self.translate(VirtualAddress(at))
+            if isinstance(found, Translation):
+                size = min(align_down(at, found.page_bytes) + found.page_bytes, end) - at
+                virtual, physical, length = pending
+                if length and physical + length == found.physical and length + size <= _LARGEST_READ_BYTES:
+                    pending = (virtual, physical, length + size)
+                else:
+                    if length:
+                        yield pending
+                    pending = (at, found.physical, size)
+                at += size
+            else:
+                if pending[2]:
+                    yield pending
+                pending = (0, 0, 0)
+                stop = min(_next_address(at, found, self.mode.levels), end)
+                yield Run(VirtualAddress(at), VirtualAddress(stop), None, explain(found))
+                at = stop
+        if pending[2]:
+            yield pending
+
+
+def _next_address(at: int, fault: PageFault, levels: int) -> int:
+    """The first address behind `at` that the same fault does not decide."""
+    if fault.level is None:  # not canonical: go on where the upper half begins
+        return (1 << 64) - (1 << (11 + 9 * levels))
+    reach = 1 << (12 + 9 * (fault.level - 1))
+    return align_down(at, reach) + reach
+
+
+def explain(fault: PageFault) -> str:
+    """Why an address has no translation, in a few words with the level and the entry."""
+    if fault.reason is FaultReason.NON_CANONICAL:
+        return "the address is not canonical (#GP)"
+    assert fault.level is not None
+    if fault.reason is FaultReason.UNREADABLE:
+        return f"the table that holds its {fault.level.name} cannot be read (at {fault.table or 0:#x})"
+    step = fault.steps[-1]
+    if fault.reason is FaultReason.RESERVED_BIT:
+        return f"its {step.level.name} {step.entry:#x} has reserved bits {fault.reserved_bits:#x} set"
+    return f"not mapped: its {step.level.name} {step.entry:#x} is not present"

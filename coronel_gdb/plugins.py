@@ -1,0 +1,15 @@
+"""The commands there are; each is a module that declares one COMMAND."""
+
+from collections.abc import Iterator
+from importlib import import_module
+
+from coronel_gdb.commands.command import Command
+
+BUILT_IN = ("heapcheck", "pagewalk", "frames", "status")
+
+
+def commands() -> Iterator[Command]:
+    """All commands, in the order in which `coronel` lists them."""
+    for name in BUILT_IN:
+        command: Command = import_module(f"coronel_gdb.commands.{name}").COMMAND
+        yield command

@@ -1,0 +1,1 @@
+"""How reports look: the only place that knows columns."""

@@ -1,0 +1,43 @@
+"""A report as JSON: the same content as the table, integers as integers."""
+
+import json
+
+from coronel_gdb.report import Report
+
+
+def render(report: Report) -> str:
+    """One JSON object; the keys are stable."""
+    return json.dumps(
+        {
+            "command": report.command,
+            "exit_code": int(report.exit_code),
+            "summary": report.summary,
+            "checked": report.checked,
+            "facts": dict(report.facts),
+            "findings": [
+                {
+                    "code": finding.code,
+                    "title": finding.title,
+                    "subject": finding.subject,
+                    "lines": list(finding.lines),
+                    **finding.data,
+                    "next_commands": list(finding.next_commands),
+                }
+                for finding in report.findings
+            ],
+            "tables": [
+                {
+                    "title": table.title,
+                    "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows],
+                }
+                for table in report.tables
+            ],
+            "not_checked": [{"what": absent.what, "why": absent.why} for absent in report.not_checked],
+        },
+        ensure_ascii=False,
+    )
+
+
+def render_error(command: str, message: str) -> str:
+    """What `--json` prints when a command could not check at all."""
+    return json.dumps({"command": command, "exit_code": 2, "error": message}, ensure_ascii=False)

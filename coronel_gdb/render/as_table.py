@@ -1,0 +1,78 @@
+"""A report for a terminal: the verdict first, then facts, tables and findings."""
+
+from collections.abc import Callable, Sequence
+
+from coronel_gdb.report import Finding, Report, Table
+
+
+def render(report: Report) -> str:
+    """The whole report, without a newline at its end."""
+    parts = [f"{report.command}: {report.summary}", *_facts(report)]
+    for table in report.tables:
+        parts += ["", *_table(table)]
+    for finding in report.findings:
+        parts += ["", *_finding(finding)]
+    if report.not_checked:
+        parts += ["", *(f"could not check {absent.what}: {absent.why}" for absent in report.not_checked)]
+    return "\n".join(parts)
+
+
+def _facts(report: Report) -> list[str]:
+    width = max((len(name) for name, _ in report.facts), default=0)
+    return [f"  {name:<{width}}  {value}" for name, value in report.facts]
+
+
+def _finding(finding: Finding) -> list[str]:
+    lines = [f"{finding.code} {finding.title} at {finding.subject:#x}"]
+    lines += [f"  {line}" for line in finding.lines]
+    lines += [
+        f"  {'next' if index == 0 else '':<8} {command}"
+        for index, command in enumerate(finding.next_commands)
+    ]
+    return lines
+
+
+def _table(table: Table) -> list[str]:
+    rows = [
+        [_cell(cell, column in table.hexadecimal) for column, cell in zip(table.columns, row, strict=True)]
+        for row in table.rows
+    ]
+    right = [
+        bool(table.rows) and isinstance(table.rows[0][index], int) for index in range(len(table.columns))
+    ]
+    tabulate = _tabulate()
+    if tabulate is None:
+        lines = _plain(table.columns, rows, right)
+    else:
+        align = ["right" if numeric else "left" for numeric in right]
+        text = tabulate(
+            rows, table.columns, "simple", disable_numparse=True, colalign=align if rows else None
+        )
+        lines = text.splitlines()
+    return [f"  {line}".rstrip() for line in lines]
+
+
+def _tabulate() -> Callable[..., str] | None:
+    try:
+        from tabulate import tabulate
+    except ImportError:  # a debugger's Python may lack it; `coronel status` says so
+        return None
+    return tabulate
+
+
+def _cell(cell: object, hexadecimal: bool) -> str:
+    if isinstance(cell, int):
+        return f"{cell:#x}" if hexadecimal else f"{cell:,}"
+    return str(cell)
+
+
+def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Aligned columns without any package."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(row, widths, right, strict=True)
+        )
+        for row in ([*columns], *rows)
+    ]

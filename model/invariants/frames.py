@@ -1,0 +1,117 @@
+"""Invariants of the free-frame list (docs/spec.md §4): one manager, its nodes in list order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from model.invariants.base import Invariant, Violation
+from model.records import FrameManager, FrameNode
+from model.types import PAGE_BYTES, is_aligned
+
+NODE_PLACE: Final = Invariant(
+    "frames.node", "a node lies in nodes_, on a node boundary", "§4.4: nodes are the elements of one array"
+)
+NODE_OWNER: Final = Invariant(
+    "frames.address", "node.address = 4096 × index of the node", "§4.4: a frame owns one node for ever"
+)
+MANAGED: Final = Invariant(
+    "frames.managed",
+    "a free frame lies in a managed range",
+    "§4.3: kernel, placement, multiboot and devices never do",
+)
+CYCLE: Final = Invariant("frames.cycle", "no node is in the list twice", "§4.7: a frame is free once")
+COUNT: Final = Invariant(
+    "frames.free_count", "free_count_ = nodes in the list", "§4.6–4.7: counted with each change"
+)
+LOST: Final = Invariant(
+    "frames.lost", "a node with an address is in the list", "§4.4: any other node is {0, null}"
+)
+END: Final = Invariant("frames.end", "the list ends with null", "§4.4")
+
+ALL: Final = (NODE_PLACE, NODE_OWNER, MANAGED, CYCLE, COUNT, LOST, END)
+
+
+@dataclass(slots=True)
+class FrameVerdict:
+    """All violations and how many invariants were evaluated."""
+
+    violations: list[Violation] = field(default_factory=list)
+    evaluated: int = 0
+    unchecked: list[tuple[Invariant, str]] = field(default_factory=list)
+
+
+def check_frames(
+    manager: FrameManager,
+    nodes: Iterable[FrameNode],
+    node_bytes: int,
+    *,
+    stop: int = 0,
+    listed_elsewhere: Iterable[FrameNode] = (),
+) -> FrameVerdict:
+    """Judge the list: `nodes` in list order, each once; `stop` is the pointer at which following them ended.
+
+    `stop` is 0 for a list that ends with null. `listed_elsewhere` are the nodes outside the list whose
+    address field is not 0.
+    """
+    verdict = FrameVerdict()
+    visited: set[int] = set()
+    last_node = 0
+    count = 0
+    for node in nodes:
+        count += 1
+        visited.add(node.node)
+        last_node = node.node
+        offset = node.node - manager.nodes
+        if not (0 <= offset < manager.node_count * node_bytes and offset % node_bytes == 0):
+            verdict.violations.append(
+                Violation(NODE_PLACE, node.node, "node", node.node, None, f"nodes_ is at {manager.nodes:#x}")
+            )
+        elif node.address != offset // node_bytes * PAGE_BYTES:
+            index = offset // node_bytes
+            verdict.violations.append(
+                Violation(
+                    NODE_OWNER, node.node, "address", node.address, index * PAGE_BYTES, f"it is node {index}"
+                )
+            )
+        elif not any(start <= node.address < end for start, end in manager.ranges):
+            verdict.violations.append(
+                Violation(
+                    MANAGED, node.node, "address", node.address, None, "no managed range holds that frame"
+                )
+            )
+    if stop:
+        if stop in visited:
+            because = "it is in the list already: the list is a cycle"
+            verdict.violations.append(Violation(CYCLE, last_node, "previous", stop, None, because))
+        else:
+            kind = "not aligned" if not is_aligned(stop, 8) else "no readable node"
+            verdict.violations.append(
+                Violation(
+                    END,
+                    last_node or manager.address,
+                    "previous" if last_node else "free_list",
+                    stop,
+                    None,
+                    kind,
+                )
+            )
+        verdict.unchecked.append((COUNT, "the list could not be followed to its end"))
+        verdict.unchecked.append((LOST, "the list could not be followed to its end"))
+    else:
+        if manager.free_count != count:
+            verdict.violations.append(
+                Violation(
+                    COUNT,
+                    manager.address,
+                    "free_count",
+                    manager.free_count,
+                    count,
+                    f"{count} nodes are listed",
+                )
+            )
+        verdict.violations += [
+            Violation(LOST, node.node, "address", node.address, 0, "no node of the list points to it")
+            for node in listed_elsewhere
+        ]
+    verdict.evaluated = 3 * count + len(ALL) - 3 - len(verdict.unchecked)
+    return verdict

@@ -1,0 +1,214 @@
+"""Invariants of a heap (docs/spec.md §7): one heap object and its blocks in list order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from model.invariants.base import Invariant, Violation
+from model.records import Heap, HeapBlock, HeapRules
+from model.types import PAGE_BYTES, is_aligned
+
+MAGIC: Final = Invariant(
+    "heap.magic",
+    "magic is HEAP_MAGIC_FREE or HEAP_MAGIC_USED",
+    "§7.3: every header carries one of two values",
+)
+STATE: Final = Invariant("heap.state", "is_free = (magic is HEAP_MAGIC_FREE)", "§7.3: (1, FREE) or (0, USED)")
+SIZE: Final = Invariant(
+    "heap.size",
+    "block + header + size = next block, or the end of a region",
+    "§7.2: blocks tile their region, sizes are multiples of 16 and at least 16",
+)
+NEXT: Final = Invariant("heap.next", "next is the block that follows", "§7.2: doubly linked in address order")
+PREV: Final = Invariant("heap.prev", "prev is the block before", "§7.2: doubly linked in address order")
+ALIGNMENT: Final = Invariant(
+    "heap.alignment", "a header's address is a multiple of 16", "§7.1: data is 16-byte aligned"
+)
+UNMERGED: Final = Invariant(
+    "heap.unmerged", "no two blocks that touch are both free", "§7.5: free coalesces on both sides"
+)
+FIRST: Final = Invariant(
+    "heap.first", "first_block_ is the block that no other links to", "§7.2: the list's head"
+)
+TOTAL_ALLOCATED: Final = Invariant(
+    "heap.total_allocated", "total_allocated_ = sum of size over used blocks", "§7.2: always exactly"
+)
+TOTAL_FREE: Final = Invariant(
+    "heap.total_free", "total_free_ = sum of size over free blocks", "§7.2: always exactly"
+)
+LIVE: Final = Invariant(
+    "heap.live", "num_allocations_ − num_frees_ = number of used blocks", "§7.4–7.6: each counts one block"
+)
+HEAP_SIZE: Final = Invariant(
+    "heap.heap_size", "heap_size_ = sum of header + size over all blocks", "§7.2: regions are tiled"
+)
+HEAP_START: Final = Invariant(
+    "heap.heap_start", "heap_start_ = lowest block address", "§7.2: lowest address of any region"
+)
+HEAP_END: Final = Invariant(
+    "heap.heap_end", "heap_end_ = highest block end", "§7.2: highest end of any region"
+)
+
+PER_BLOCK: Final = (MAGIC, STATE, SIZE, NEXT, PREV, ALIGNMENT, UNMERGED)
+PER_HEAP: Final = (FIRST, TOTAL_ALLOCATED, TOTAL_FREE, LIVE, HEAP_SIZE, HEAP_START, HEAP_END)
+
+
+@dataclass(slots=True)
+class HeapVerdict:
+    """All violations, how many invariants were evaluated, and which could not be and why."""
+
+    violations: list[Violation] = field(default_factory=list)
+    evaluated: int = 0
+    unchecked: list[tuple[Invariant, str]] = field(default_factory=list)
+
+
+def check_heap(
+    heap: Heap, blocks: Sequence[HeapBlock], rules: HeapRules, *, complete: bool = True
+) -> HeapVerdict:
+    """Judge a heap; `blocks` are in true list order, damaged headers included with their raw values.
+
+    `complete` says whether these are all blocks; otherwise what is a sum over all of them is not judged.
+    Totals are recounted with the implied value where a block's own is damaged, so that one damaged
+    header is not reported a second time as a wrong total.
+    """
+    verdict = HeapVerdict()
+    sizes: list[int | None] = []
+    frees: list[bool | None] = []
+    for index, block in enumerate(blocks):
+        before = blocks[index - 1] if index else None
+        after = blocks[index + 1] if index + 1 < len(blocks) else None
+        frees.append(_check_state(block, rules, verdict))
+        if after is not None or complete:
+            sizes.append(_check_size(heap, block, after, rules, verdict))
+            _check_link(block, NEXT, block.next, after, verdict)
+        else:
+            sizes.append(None)
+        _check_link(block, PREV, block.prev, before, verdict)
+        if not is_aligned(block.address, rules.alignment_bytes):
+            verdict.violations.append(Violation(ALIGNMENT, block.address, "address", block.address, None, ""))
+        if (
+            index
+            and frees[-1]
+            and frees[-2]
+            and blocks[index - 1].address + rules.header_bytes + (sizes[-2] or 0) == block.address
+        ):
+            because = f"{blocks[index - 1].address:#x} ends here and is free too"
+            verdict.violations.append(
+                Violation(UNMERGED, block.address, "is_free", block.is_free, None, because)
+            )
+    verdict.evaluated += len(PER_BLOCK) * len(blocks)
+    _check_totals(heap, blocks, sizes, frees, rules, verdict, complete=complete)
+    return verdict
+
+
+def _check_state(block: HeapBlock, rules: HeapRules, verdict: HeapVerdict) -> bool | None:
+    """Whether the block is free; None when neither its magic nor its state byte can be believed."""
+    by_magic = {rules.magic_free: True, rules.magic_used: False}.get(block.magic)
+    by_state = {1: True, 0: False}.get(block.is_free)
+    if by_magic is None:
+        implied = None if by_state is None else rules.magic_free if by_state else rules.magic_used
+        because = "" if by_state is None else f"is_free is {block.is_free}"
+        verdict.violations.append(Violation(MAGIC, block.address, "magic", block.magic, implied, because))
+        if by_state is None:
+            verdict.violations.append(Violation(STATE, block.address, "is_free", block.is_free, None, ""))
+        return by_state
+    if by_state != by_magic:
+        name = "HEAP_MAGIC_FREE" if by_magic else "HEAP_MAGIC_USED"
+        because = f"its magic is {name}"
+        verdict.violations.append(
+            Violation(STATE, block.address, "is_free", block.is_free, int(by_magic), because)
+        )
+    return by_magic
+
+
+def _check_size(
+    heap: Heap, block: HeapBlock, after: HeapBlock | None, rules: HeapRules, verdict: HeapVerdict
+) -> int | None:
+    """The size that the block must have; None when it is wrong and nothing implies the right one."""
+    end = block.address + rules.header_bytes + block.size_bytes
+    sound = block.size_bytes >= rules.minimum_bytes and is_aligned(block.size_bytes, rules.alignment_bytes)
+    if sound and after is not None and end == after.address:
+        return block.size_bytes
+    at_edge = is_aligned(end, PAGE_BYTES) and end <= heap.heap_end
+    if sound and at_edge and (after is None or is_aligned(after.address, PAGE_BYTES)):
+        return block.size_bytes  # the end of a region
+    stop = after.address if after is not None else heap.heap_end
+    implied = stop - block.address - rules.header_bytes
+    plausible = implied >= rules.minimum_bytes and is_aligned(implied, rules.alignment_bytes)
+    expected = implied if plausible else None
+    what = f"the next block is at {stop:#x}" if after is not None else f"the heap ends at {stop:#x}"
+    verdict.violations.append(
+        Violation(SIZE, block.address, "size", block.size_bytes, expected, what if plausible else "")
+    )
+    return expected
+
+
+def _check_link(
+    block: HeapBlock, invariant: Invariant, found: int, neighbour: HeapBlock | None, verdict: HeapVerdict
+) -> None:
+    expected = neighbour.address if neighbour is not None else 0
+    if found == expected:
+        return
+    side = "follows" if invariant is NEXT else "comes before"
+    because = f"{expected:#x} {side} in the list" if expected else f"no block {side}"
+    verdict.violations.append(
+        Violation(invariant, block.address, invariant.id.removeprefix("heap."), found, expected, because)
+    )
+
+
+def _check_totals(
+    heap: Heap,
+    blocks: Sequence[HeapBlock],
+    sizes: Sequence[int | None],
+    frees: Sequence[bool | None],
+    rules: HeapRules,
+    verdict: HeapVerdict,
+    *,
+    complete: bool,
+) -> None:
+    """The heap object's own fields against a recount."""
+
+    def judge(invariant: Invariant, found: int, expected: int, because: str) -> None:
+        verdict.evaluated += 1
+        if found != expected:
+            field_name = invariant.id.removeprefix("heap.")
+            verdict.violations.append(
+                Violation(invariant, heap.address, field_name, found, expected, because)
+            )
+
+    first = blocks[0].address if blocks else 0
+    judge(FIRST, heap.first_block, first, f"the list starts at {first:#x}")
+    if not complete:
+        verdict.unchecked += [(invariant, "not all blocks are known") for invariant in PER_HEAP[1:]]
+        return
+    known_sizes = [size for size in sizes if size is not None]
+    if len(known_sizes) == len(blocks):
+        total = sum(known_sizes) + rules.header_bytes * len(blocks)
+        ends = [
+            block.address + rules.header_bytes + size for block, size in zip(blocks, known_sizes, strict=True)
+        ]
+        judge(HEAP_SIZE, heap.heap_size, total, f"{len(blocks)} blocks add up to it")
+        judge(HEAP_END, heap.heap_end, max(ends, default=0), "the highest block ends there")
+    else:
+        verdict.unchecked += [
+            (HEAP_SIZE, "a block's size is unknown"),
+            (HEAP_END, "a block's size is unknown"),
+        ]
+    lowest = min((block.address for block in blocks), default=0)
+    judge(HEAP_START, heap.heap_start, lowest, "the lowest block is there")
+    if any(free is None for free in frees):
+        verdict.unchecked += [
+            (invariant, "a block's state is unknown") for invariant in (LIVE, TOTAL_ALLOCATED, TOTAL_FREE)
+        ]
+        return
+    used = frees.count(False)
+    judge(LIVE, (heap.num_allocations - heap.num_frees) & ((1 << 64) - 1), used, f"{used} blocks are used")
+    for invariant, found, state in (
+        (TOTAL_ALLOCATED, heap.total_allocated, False),
+        (TOTAL_FREE, heap.total_free, True),
+    ):
+        mine = [size for size, free in zip(sizes, frees, strict=True) if free is state]
+        if None in mine:
+            verdict.unchecked.append((invariant, "a block's size is unknown"))
+        else:
+            judge(invariant, found, sum(size for size in mine if size), f"the sum over {len(mine)} blocks")

@@ -1,0 +1,54 @@
+"""Invariants of a list of free virtual regions (docs/spec.md §6)."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from model.invariants.base import Invariant, Violation
+from model.records import Region, RegionManager
+from model.types import PAGE_BYTES, is_aligned
+
+ALIGNED: Final = Invariant(
+    "regions.aligned",
+    "start and size are multiples of 4096, size > 0",
+    "§6.1: regions are whole pages, never empty",
+)
+INSIDE: Final = Invariant("regions.inside", "start_ <= start and start + size <= end_", "§6.6–6.7: one space")
+ORDER: Final = Invariant(
+    "regions.order",
+    "a region ends before the next begins",
+    "§6.1: ascending, never touching, never overlapping",
+)
+BACK: Final = Invariant("regions.prev", "prev is the node before", "§6.1: doubly linked")
+LAST: Final = Invariant("regions.last", "last_ is the last node", "§6.1")
+COUNT: Final = Invariant("regions.count", "count_ = nodes in the list", "§6.1")
+
+ALL: Final = (ALIGNED, INSIDE, ORDER, BACK, LAST, COUNT)
+
+
+def check_regions(manager: RegionManager, regions: Sequence[Region]) -> list[Violation]:
+    """Judge the free list; `regions` are its nodes in list order."""
+    violations = []
+    for index, region in enumerate(regions):
+        end = region.start + region.size_bytes
+        whole = is_aligned(region.start, PAGE_BYTES) and is_aligned(region.size_bytes, PAGE_BYTES)
+        if not whole or not region.size_bytes:
+            violations.append(Violation(ALIGNED, region.node, "size", region.size_bytes, None, ""))
+        if not manager.start <= region.start <= end <= manager.end:
+            because = f"the space is {manager.start:#x}..{manager.end:#x}"
+            violations.append(Violation(INSIDE, region.node, "start", region.start, None, because))
+        before = regions[index - 1] if index else None
+        if before is not None and before.start + before.size_bytes >= region.start:
+            because = f"the region before ends at {before.start + before.size_bytes:#x}"
+            violations.append(Violation(ORDER, region.node, "start", region.start, None, because))
+        expected = before.node if before is not None else 0
+        if region.prev != expected:
+            violations.append(
+                Violation(BACK, region.node, "prev", region.prev, expected, "it comes before in the list")
+            )
+    last = regions[-1].node if regions else 0
+    if manager.last != last:
+        violations.append(Violation(LAST, manager.address, "last", manager.last, last, "the list ends there"))
+    if manager.count != len(regions):
+        because = f"{len(regions)} nodes are listed"
+        violations.append(Violation(COUNT, manager.address, "count", manager.count, len(regions), because))
+    return violations
