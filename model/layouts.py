@@ -109,6 +109,7 @@ HEAP_BLOCK: Final = _layout(
     ("next", 16, 8),
     ("prev", 24, 8),
     ("magic", 32, 8),
+    ("padding", 40, 8),
 )
 HEAP: Final = _layout(
     "memory::heap",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn
 
-from coronel_gdb.errors import UsageError
+from coronel_gdb.errors import KernelError, UsageError
 from coronel_gdb.lift.cpu import Cpu, read_cpu
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.resolve import find, resolve
@@ -41,7 +41,9 @@ class Context:
 
     @cached_property
     def profile(self) -> ResolvedProfile:
-        """The profile that fits the kernel, its types looked up."""
+        """The profile that fits the kernel, its types looked up; `KernelError` when none does."""
+        if self.target.kernel() is None:
+            raise KernelError("no kernel loaded: name its ELF file first (in GDB: `file KERNEL.elf`)")
         return resolve(find(self.target.symbol), self.target.kernel())
 
 

@@ -1,0 +1,175 @@
+"""The blocks of the kernel heap: headers, their validity, cutting and joining (docs/spec.md §7.1 to §7.5).
+
+A block is a 48-byte header and the data behind it. Blocks form a doubly linked list. Functions that
+change a block keep `total_free_` exact; who turns free into used accounts for that.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from model.layouts import HEAP_BLOCK
+from model.records import HeapBlock, HeapRules
+from model.structure import Structure, decoder
+from model.types import VirtualAddress, is_aligned
+
+RULES: Final = HeapRules()
+HEADER_BYTES: Final = RULES.header_bytes
+SPLIT_BYTES: Final = HEADER_BYTES + RULES.minimum_bytes  # §7.4: what a split must leave
+
+FREE: Final = (1, RULES.magic_free)
+USED: Final = (0, RULES.magic_used)
+
+_HEADER: Final = decoder(HEAP_BLOCK)
+_SIZE = HEAP_BLOCK.member("size").offset_bytes
+_IS_FREE = HEAP_BLOCK.member("is_free").offset_bytes
+_NEXT, _PREV = HEAP_BLOCK.member("next").offset_bytes, HEAP_BLOCK.member("prev").offset_bytes
+_MAGIC = HEAP_BLOCK.member("magic").offset_bytes
+
+
+def data_of(block: HeapBlock) -> VirtualAddress:
+    """Where a block's data begins (§7.1)."""
+    return VirtualAddress(block.address + HEADER_BYTES)
+
+
+def end_of(block: HeapBlock) -> VirtualAddress:
+    """Where a block's data ends."""
+    return VirtualAddress(block.address + HEADER_BYTES + block.size_bytes)
+
+
+def touches(block: HeapBlock, other: HeapBlock) -> bool:
+    """Whether `other` begins where `block` ends (§7.2)."""
+    return end_of(block) == other.address
+
+
+def is_free(block: HeapBlock) -> bool:
+    """Whether a valid block is free (§7.3)."""
+    return block.magic == RULES.magic_free
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """[heap_start_, heap_end_): where headers may lie (§7.2)."""
+
+    start: int
+    end: int
+
+    def can_hold_header(self, address: int) -> bool:
+        """Whether a header at `address` is aligned and lies inside with its 48 bytes (§7.3)."""
+        inside = self.start <= address and address + HEADER_BYTES <= self.end
+        return inside and is_aligned(address, RULES.alignment_bytes)
+
+    def is_valid(self, block: HeapBlock) -> bool:
+        """Whether a header obeys §7.3."""
+        return (
+            self.can_hold_header(block.address)
+            and (block.is_free, block.magic) in (FREE, USED)
+            and is_aligned(block.size_bytes, RULES.alignment_bytes)
+            and block.size_bytes >= RULES.minimum_bytes
+            and end_of(block) <= self.end
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HeapBlocks:
+    """The blocks of the heap whose object is `fields`."""
+
+    fields: Structure
+
+    def extent(self) -> Extent:
+        """Where headers may lie at the moment."""
+        return Extent(self.fields.get("heap_start_"), self.fields.get("heap_end_"))
+
+    def read(self, address: VirtualAddress) -> HeapBlock:
+        """The header at `address`, whatever it holds."""
+        size, free, following, previous, magic = _HEADER.unpack(
+            self.fields.memory.read(address, HEADER_BYTES)
+        )
+        return HeapBlock(address, size, free, VirtualAddress(following), VirtualAddress(previous), magic)
+
+    def read_valid(self, address: VirtualAddress) -> HeapBlock | None:
+        """The header at `address`; None when it is not valid (§7.3)."""
+        extent = self.extent()
+        if not extent.can_hold_header(address):
+            return None
+        block = self.read(address)
+        return block if extent.is_valid(block) else None
+
+    def is_linked(self, block: HeapBlock) -> bool:
+        """Whether both neighbours are valid and point back at a block (§7.5)."""
+        first = self.fields.get("first_block_")
+        if (block.prev == 0) != (block.address == first):
+            return False
+        if block.prev:
+            before = self.read_valid(block.prev)
+            if before is None or before.next != block.address:
+                return False
+        if block.next:
+            after = self.read_valid(block.next)
+            if after is None or after.prev != block.address:
+                return False
+        return True
+
+    def is_reachable(self, address: VirtualAddress) -> bool:
+        """Whether `next` leads from `first_block_` to `address`, within the bounds of §7.5."""
+        extent = self.extent()
+        position = VirtualAddress(self.fields.get("first_block_"))
+        for _ in range(self.fields.get("heap_size_") // SPLIT_BYTES):
+            if position == address:
+                return True
+            if not extent.can_hold_header(position):
+                return False
+            position = self.read(position).next
+        return False
+
+    def write_free(
+        self, address: VirtualAddress, size_bytes: int, following: VirtualAddress, previous: VirtualAddress
+    ) -> HeapBlock:
+        """Write the header of a new free block; padding keeps what it held (§7.1)."""
+        self.set_size(address, size_bytes)
+        self.set_state(address, FREE)
+        self.set_next(address, following)
+        self._write(address, _PREV, previous)
+        self.fields.add("total_free_", size_bytes)
+        return self.read(address)
+
+    def insert_after(self, block: HeapBlock, address: VirtualAddress, size_bytes: int) -> HeapBlock:
+        """Write a free block at `address` and link it after `block`."""
+        made = self.write_free(address, size_bytes, block.next, block.address)
+        self.set_prev(block.next, address)
+        self.set_next(block.address, address)
+        return made
+
+    def absorb(self, block: HeapBlock, other: HeapBlock) -> HeapBlock:
+        """Join the free block `other`, which `block` touches, to it: `block` as it is then (§7.5).
+
+        The bytes of the absorbed header stay as they are. A `block` that is free grows
+        `total_free_`; one that is used is accounted for by the caller.
+        """
+        self.set_size(block.address, block.size_bytes + HEADER_BYTES + other.size_bytes)
+        self.set_next(block.address, other.next)
+        self.set_prev(other.next, block.address)
+        self.fields.add("total_free_", HEADER_BYTES if is_free(block) else -other.size_bytes)
+        return self.read(block.address)
+
+    def set_size(self, address: VirtualAddress, size_bytes: int) -> None:
+        """Write a block's size."""
+        self._write(address, _SIZE, size_bytes)
+
+    def set_state(self, address: VirtualAddress, state: tuple[int, int]) -> None:
+        """Write a block's `is_free` and magic: `FREE` or `USED` (§7.3)."""
+        free, magic = state
+        self.fields.memory.write(VirtualAddress(address + _IS_FREE), struct.pack("<B", free))
+        self._write(address, _MAGIC, magic)
+
+    def set_next(self, address: VirtualAddress, following: VirtualAddress) -> None:
+        """Write a block's `next`."""
+        self._write(address, _NEXT, following)
+
+    def set_prev(self, address: VirtualAddress, previous: VirtualAddress) -> None:
+        """Write a block's `prev`; for null, the list's end, nothing is to be written."""
+        if address:
+            self._write(address, _PREV, previous)
+
+    def _write(self, address: VirtualAddress, offset_bytes: int, value: int) -> None:
+        self.fields.memory.write_u64(VirtualAddress(address + offset_bytes), value)

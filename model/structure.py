@@ -1,0 +1,48 @@
+"""Structures in memory: fields read and written where docs/spec.md §10 puts them."""
+
+import struct
+from typing import Final
+
+from model.layouts import Layout, Member
+from model.memory import VirtualMemory
+from model.types import U64_MASK, VirtualAddress
+
+_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+def decoder(layout: Layout) -> struct.Struct:
+    """What unpacks a whole structure into its fields, in the order of the layout; padding is skipped."""
+    parts, position = ["<"], 0
+    for member in layout.members:
+        parts.append(f"{member.offset_bytes - position}x{member.count}{_CODES[member.size_bytes]}")
+        position = member.end_bytes
+    parts.append(f"{layout.size_bytes - position}x")
+    return struct.Struct("".join(parts))
+
+
+class Structure:
+    """The structure of a layout at a virtual address; it holds no value itself."""
+
+    def __init__(self, memory: VirtualMemory, layout: Layout, address: VirtualAddress) -> None:
+        self.memory: Final = memory
+        self.address: Final = address
+        self._members: Final[dict[str, Member]] = {member.name: member for member in layout.members}
+
+    def field_address(self, name: str, index: int = 0) -> VirtualAddress:
+        """Where element `index` of field `name` lies."""
+        member = self._members[name]
+        return VirtualAddress(self.address + member.offset_bytes + index * member.size_bytes)
+
+    def get(self, name: str, index: int = 0) -> int:
+        """The value of a field, or of one element of an array."""
+        size = self._members[name].size_bytes
+        return int.from_bytes(self.memory.read(self.field_address(name, index), size), "little")
+
+    def set(self, name: str, value: int, index: int = 0) -> None:
+        """Write a field, or one element of an array."""
+        size = self._members[name].size_bytes
+        self.memory.write(self.field_address(name, index), value.to_bytes(size, "little"))
+
+    def add(self, name: str, delta: int, index: int = 0) -> None:
+        """Add to a u64, as the kernel's arithmetic does: modulo 2**64."""
+        self.set(name, (self.get(name, index) + delta) & U64_MASK, index)

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "address.hpp"
+#include "lib/integers.hpp"
+
+// The instructions C++ has no words for.
+namespace cpu {
+
+enum class interrupts { off, on };
+
+inline void pause() { asm volatile("pause"); }
+
+// docs/spec.md 1.3: stopping is final.
+[[noreturn]] inline void stop() {
+    for (;;) {
+        asm volatile("cli; hlt" : : : "memory");
+    }
+}
+
+inline interrupts interrupts_off() {
+    constexpr u64 interrupt_flag = 1U << 9;
+    u64 flags;
+    asm volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+    return (flags & interrupt_flag) != 0 ? interrupts::on : interrupts::off;
+}
+
+inline void restore_interrupts(interrupts before) {
+    if (before == interrupts::on) {
+        asm volatile("sti" : : : "memory");
+    }
+}
+
+inline void out8(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
+
+inline u8 in8(u16 port) {
+    u8 value;
+    asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+inline u64 read_cr2() {
+    u64 value;
+    asm volatile("movq %%cr2, %0" : "=r"(value));
+    return value;
+}
+
+inline paddr_t page_directory() {
+    u64 value;
+    asm volatile("movq %%cr3, %0" : "=r"(value));
+    return paddr_t{value};
+}
+
+// Also forgets every translation the CPU remembers: nothing of this kernel is global.
+inline void load_page_directory(paddr_t directory) {
+    asm volatile("movq %0, %%cr3" : : "r"(directory.value()) : "memory");
+}
+
+inline void forget_page(vaddr_t page) {
+    asm volatile("invlpg (%0)" : : "r"(page.value()) : "memory");
+}
+
+// The number of the CPU that asks. There is one until the others are started.
+inline u64 index() { return 0; }
+
+}  // namespace cpu

@@ -1,0 +1,233 @@
+#include "heap.hpp"
+
+#include "lib/bytes.hpp"
+#include "serial.hpp"
+
+constinit memory::heap* g_kernel_heap = nullptr;
+
+namespace memory {
+
+namespace {
+
+// Data sizes and addresses are multiples of it (docs/spec.md 7.1).
+constexpr u64 GRAIN = 16;
+
+// Larger requests are out of memory whatever the machine has (docs/spec.md 7.4).
+constexpr u64 MAX_SIZE = u64{1} << 40;
+
+// The size of a block for `size` bytes, which is not 0; 0 when there is none so large.
+u64 block_size(u64 size) {
+    const u64 rounded = lib::up(size, GRAIN);
+    return rounded > MAX_SIZE ? 0 : rounded;
+}
+
+// Neighbours in the list touch, and are then not both free, or lie in two regions (docs/spec.md
+// 7.2, 7.9).
+bool may_follow(const heap_block* before, const heap_block* block) {
+    if (before->touches(block)) {
+        return before->is_free != 1 || block->is_free != 1;
+    }
+    return before->end().is_page_aligned() && block->address().is_page_aligned();
+}
+
+}  // namespace
+
+void* heap::malloc(u64 size) {
+    lib::spinlock_guard guard{lock_};
+    return allocate(size, GRAIN);
+}
+
+void heap::free(void* data) {
+    lib::spinlock_guard guard{lock_};
+    release(data);
+}
+
+void* heap::realloc(void* data, u64 size) {
+    lib::spinlock_guard guard{lock_};
+
+    // Check.
+    if (data == nullptr) {
+        return allocate(size, GRAIN);
+    }
+    if (size == 0) {
+        release(data);
+        return nullptr;
+    }
+    heap_block* const block = find_used(data);
+    if (block == nullptr) {
+        return nullptr;
+    }
+    const u64 rounded = block_size(size);
+    if (rounded == 0) {
+        refuse(error_kind::out_of_memory, size);
+        return nullptr;
+    }
+
+    // Commit: in place.
+    if (rounded <= block->size) {
+        shrink(block, rounded);
+        return data;
+    }
+    if (block->next_is_free() && block->size + sizeof(heap_block) + block->next->size >= rounded) {
+        count_as_free(block->size);
+        absorb_next(block);
+        take(block, rounded);
+        return data;
+    }
+
+    // Commit: elsewhere.
+    void* const moved = allocate(size, GRAIN);
+    if (moved != nullptr) {
+        memcpy(moved, data, block->size);
+        release(data);
+    }
+    return moved;
+}
+
+void* heap::calloc(u64 count, u64 size) {
+    lib::spinlock_guard guard{lock_};
+
+    // Check.
+    u64 bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        refuse(error_kind::out_of_memory, size);
+        return nullptr;
+    }
+
+    // Commit.
+    void* const data = allocate(bytes, GRAIN);
+    return data == nullptr ? nullptr : memset(data, 0, block_size(bytes));
+}
+
+void* heap::aligned_alloc(u64 alignment, u64 size) {
+    lib::spinlock_guard guard{lock_};
+
+    // Check.
+    if (!lib::is_power_of_two(alignment)) {
+        refuse(error_kind::invalid_pointer, alignment);
+        return nullptr;
+    }
+
+    // Commit.
+    return allocate(size, alignment <= GRAIN ? GRAIN : alignment);
+}
+
+// docs/spec.md 7.4; for alignments above 16, 7.7.
+void* heap::allocate(u64 size, u64 alignment) {
+    // Check.
+    if (size == 0) {
+        return nullptr;
+    }
+    const request wanted{block_size(size), alignment};
+    if (wanted.size == 0) {
+        refuse(error_kind::out_of_memory, size);
+        return nullptr;
+    }
+
+    // Find.
+    const place found = find_fit(wanted);
+    if (found.walk == outcome::failed) {
+        refuse(error_kind::corruption_detected, vaddr_t{found.last}.value());
+        return nullptr;
+    }
+    heap_block* block = found.fitting;
+    if (block == nullptr) {
+        block = expand(wanted.bytes_that_always_fit(), found.last);
+    }
+    if (block == nullptr) {
+        return nullptr;
+    }
+
+    // Split.
+    const u64 gap = wanted.gap(block);
+    if (gap != 0) {
+        block = split(block, gap - sizeof(heap_block));
+    }
+
+    // Commit.
+    take(block, wanted.size);
+    ++num_allocations_;
+    return block->data().as<void>();
+}
+
+// docs/spec.md 7.5.
+void heap::release(void* data) {
+    // Check and find.
+    if (data == nullptr) {
+        return;
+    }
+    heap_block* const block = find_used(data);
+    if (block == nullptr) {
+        return;
+    }
+
+    // Commit.
+    block->is_free = 1;
+    block->magic = HEAP_MAGIC_FREE;
+    count_as_free(block->size);
+    ++num_frees_;
+    absorb_free_next(block);
+    if (block->prev != nullptr && block->prev->is_free == 1) {
+        absorb_free_next(block->prev);
+    }
+}
+
+// The used block that `data` belongs to; null when there is none or it must not be touched, which
+// is reported (docs/spec.md 7.5).
+heap_block* heap::find_used(void* data) {
+    const vaddr_t address{data};
+    heap_block* const block = (address - sizeof(heap_block)).as<heap_block>();
+    if (!can_hold_header(block->address())) {
+        refuse(error_kind::invalid_pointer, address.value());
+    } else if (block->magic == HEAP_MAGIC_FREE) {
+        refuse(error_kind::double_free, address.value());
+    } else if (block->magic != HEAP_MAGIC_USED) {
+        refuse(is_reachable(block) ? error_kind::corruption_detected : error_kind::invalid_pointer,
+               address.value());
+    } else if (!is_valid(block) || !is_linked(block)) {
+        refuse(error_kind::corruption_detected, address.value());
+    } else {
+        return block;
+    }
+    return nullptr;
+}
+
+// The rest of a used block becomes free, if it is worth a block (docs/spec.md 7.6).
+void heap::shrink(heap_block* block, u64 size) {
+    if (!block->can_be_split(size)) {
+        return;
+    }
+    count_as_free(block->size - size);
+    absorb_free_next(split(block, size));
+}
+
+bool heap::validate_heap() {
+    lib::spinlock_guard guard{lock_};
+    u64 used = 0;
+    u64 free = 0;
+    const heap_block* before = nullptr;
+    // A list that comes back to a block would give it a second `prev`: the walk ends.
+    for (const heap_block* block = first_block_; block != nullptr; block = block->next) {
+        if (!is_valid(block) || block->prev != before) {
+            return false;
+        }
+        if (before != nullptr && !may_follow(before, block)) {
+            return false;
+        }
+        (block->is_free == 1 ? free : used) += block->size;
+        before = block;
+    }
+    return used == total_allocated_ && free == total_free_;
+}
+
+void heap::print_statistics() {
+    lib::spinlock_guard guard{lock_};
+    serial::line("heap: ", heap_size_, " bytes, ", total_allocated_,
+                 " allocated, ", total_free_, " free, ", num_allocations_,
+                 " allocations, ", num_frees_, " frees, ", num_expansions_,
+                 " expansions");
+}
+
+void heap::refuse(error_kind kind, u64 subject) { report(errors_, "heap", kind, subject); }
+
+}  // namespace memory

@@ -1,0 +1,49 @@
+#include "scenarios/scenario.hpp"
+
+#include "checkpoint.hpp"
+#include "serial.hpp"
+
+namespace coronel {
+
+namespace {
+
+struct scenario {
+    const char* name;
+    void (*run)(const options& wanted);
+};
+
+constexpr scenario g_scenarios[] = {
+    {"boot", run_boot},
+    {"mixed", run_mixed},
+    {"overflow", run_overflow},
+};
+
+const scenario* find(lib::text name) {
+    for (const scenario& candidate : g_scenarios) {
+        if (name == candidate.name) {
+            return &candidate;
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+void run_scenarios(const options& wanted) {
+    u64 number = 0;
+    lib::text rest = wanted.scenarios;
+    while (!rest.is_empty()) {
+        const lib::text name = lib::take_piece(rest, ',');
+        const scenario* const chosen = find(name);
+        if (chosen == nullptr) {
+            serial::line("unknown scenario ", name);
+            continue;
+        }
+        chosen->run(wanted);
+        ++number;
+        serial::line("checkpoint ", number, " ", chosen->name);
+        coronel_checkpoint(number, chosen->name);
+    }
+}
+
+}  // namespace coronel

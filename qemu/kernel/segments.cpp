@@ -1,0 +1,100 @@
+#include "segments.hpp"
+
+namespace segments {
+
+namespace {
+
+constexpr u16 CODE_SEGMENT = 0x08;  // as in boot.S, which loaded it
+constexpr u16 TASK_SEGMENT = 0x10;
+constexpr u16 EXCEPTION_STACK = 1;  // which of the task's seven
+
+// SDM vol. 3A, 7.7: 64-bit values at odd multiples of 4, hence in halves.
+struct task_state {
+    u32 reserved_0;
+    u32 privilege_stacks[3][2];
+    u32 reserved_28[2];
+    u32 interrupt_stacks[7][2];
+    u32 reserved_92[2];
+    u16 reserved_100;
+    u16 io_map;
+};
+static_assert(sizeof(task_state) == 104);
+
+// SDM vol. 3A, 6.14.1.
+struct gate {
+    u16 handler_0;
+    u16 segment;
+    u16 stack;
+    u16 handler_16;
+    u32 handler_32;
+    u32 reserved;
+};
+static_assert(sizeof(gate) == 16);
+
+static_assert(offsetof(gate, stack) == 4);
+
+constexpr u16 INTERRUPT_GATE = 0x8E00;  // present, privilege 0, interrupts off
+
+// What LGDT and LIDT read: the limit stands in the last two bytes of `limit`.
+struct table_pointer {
+    u16 unused[3];
+    u16 limit;
+    u64 base;
+
+    const void* operand() const { return &limit; }
+};
+static_assert(offsetof(table_pointer, base) == offsetof(table_pointer, limit) + 2);
+
+alignas(16) constinit u8 g_exception_stack[16 * 1024] = {};
+constinit task_state g_task = {};
+constinit gate g_idt[EXCEPTIONS] = {};
+
+constinit u64 g_gdt[] = {
+    0,
+    0x00af9b000000ffff,  // CODE_SEGMENT: 64-bit code, accessed
+    0, 0,                // TASK_SEGMENT: two entries, filled in below
+};
+
+// SDM vol. 3A, 7.2.3.
+void describe_task() {
+    constexpr u64 present_available_64_bit_task = 0x89;
+    const u64 base = vaddr_t{&g_task}.value();
+    const u64 limit = sizeof g_task - 1;
+    g_gdt[TASK_SEGMENT / 8] = limit | (base & 0xFFFFFF) << 16 | present_available_64_bit_task << 40 |
+                              (base >> 24 & 0xFF) << 56;
+    g_gdt[TASK_SEGMENT / 8 + 1] = base >> 32;
+}
+
+void set_exception_stack() {
+    const u64 top = vaddr_t{g_exception_stack + sizeof g_exception_stack}.value();
+    g_task.interrupt_stacks[EXCEPTION_STACK - 1][0] = static_cast<u32>(top);
+    g_task.interrupt_stacks[EXCEPTION_STACK - 1][1] = static_cast<u32>(top >> 32);
+    g_task.io_map = sizeof g_task;  // none
+}
+
+gate gate_to(u64 handler) {
+    return {static_cast<u16>(handler),
+            CODE_SEGMENT,
+            INTERRUPT_GATE | EXCEPTION_STACK,
+            static_cast<u16>(handler >> 16),
+            static_cast<u32>(handler >> 32),
+            0};
+}
+
+}  // namespace
+
+void initialize(const u64 (&vectors)[EXCEPTIONS]) {
+    describe_task();
+    set_exception_stack();
+    for (u64 number = 0; number < EXCEPTIONS; ++number) {
+        g_idt[number] = gate_to(vectors[number]);
+    }
+
+    const table_pointer gdt{{}, sizeof g_gdt - 1, vaddr_t{g_gdt}.value()};
+    const table_pointer idt{{}, sizeof g_idt - 1, vaddr_t{g_idt}.value()};
+    asm volatile("lgdt (%0)" : : "r"(gdt.operand()) : "memory");
+    asm volatile("ltr %0" : : "r"(TASK_SEGMENT) : "memory");
+    asm volatile("lidt (%0)" : : "r"(idt.operand()) : "memory");
+}
+
+}  // namespace segments

@@ -1,0 +1,226 @@
+#include "virt.hpp"
+
+#include "lib/bytes.hpp"
+#include "paging.hpp"
+#include "physical.hpp"
+
+using memory::error_kind;
+
+constinit virt* g_kernel_virtual_manager = nullptr;
+
+void virt::add_nodes(vaddr_t page) {
+    node* const nodes = page.as<node>();
+    for (u64 index = NODES_PER_PAGE; index > 0; --index) {
+        push_spare(&nodes[index - 1]);
+    }
+}
+
+void virt::setup(vaddr_t start, u64 size) {
+    lib::spinlock_guard guard{lock_};
+    start_ = start.value();
+    end_ = (start + size).value();
+    if (size != 0) {  // a region is never empty
+        join(start_, size, nullptr);
+    }
+}
+
+vaddr_t virt::alloc(u64 size) {
+    lib::spinlock_guard guard{lock_};
+    grow_pool();
+
+    // Check.
+    if (size == 0) {
+        return {};
+    }
+    const u64 rounded = lib::up(size, PAGE_SIZE);
+
+    // Find.
+    node* const region = rounded == 0 ? nullptr : find_first_fit(rounded);
+    if (region == nullptr) {
+        refuse(error_kind::virtual_space_exhausted, size);
+        return {};
+    }
+
+    // Commit.
+    const vaddr_t start{region->start};
+    cut(region, start.value(), rounded);
+    return start;
+}
+
+vaddr_t virt::alloc(vaddr_t start, u64 size) {
+    lib::spinlock_guard guard{lock_};
+    grow_pool();
+
+    // Check.
+    if (!start.is_page_aligned() || size == 0) {
+        refuse(error_kind::invalid_pointer, start.value());
+        return {};
+    }
+    const u64 rounded = lib::up(size, PAGE_SIZE);
+
+    // Find.
+    node* const region = rounded == 0 ? nullptr : find_holder(start.value(), rounded);
+    if (region == nullptr) {
+        refuse(error_kind::virtual_space_exhausted, start.value());
+        return {};
+    }
+    const bool in_the_middle = region->start < start.value() &&
+                               start.value() + rounded < region->start + region->size;
+    if (in_the_middle && spare_ == nullptr) {
+        refuse(error_kind::out_of_memory, start.value());
+        return {};
+    }
+
+    // Commit.
+    cut(region, start.value(), rounded);
+    return start;
+}
+
+void virt::free(vaddr_t start, u64 size) {
+    lib::spinlock_guard guard{lock_};
+    grow_pool();
+
+    // Check.
+    const u64 rounded = lib::up(size, PAGE_SIZE);
+    if (rounded == 0 || !start.is_page_aligned() || !is_inside(start.value(), rounded)) {
+        return refuse(error_kind::invalid_pointer, start.value());
+    }
+
+    // Find.
+    const u64 end = start.value() + rounded;
+    node* upper = free_mem_list_.first();
+    while (upper != nullptr && upper->start < end) {
+        if (start.value() < upper->start + upper->size) {
+            return refuse(error_kind::double_free, start.value());
+        }
+        upper = upper->next;
+    }
+
+    // Commit.
+    if (join(start.value(), rounded, upper) == outcome::failed) {
+        refuse(error_kind::out_of_memory, start.value());
+    }
+}
+
+// The kernel manager buys its own nodes, early enough that this cannot need any (docs/spec.md
+// 6.3). What fails is undone, counted where it failed, and the operation goes on.
+void virt::grow_pool() {
+    if (this != g_kernel_virtual_manager || spare_count_ >= POOL_LOW) {
+        return;
+    }
+    node* const region = find_first_fit(PAGE_SIZE);
+    if (region == nullptr) {
+        return;
+    }
+    const vaddr_t page{region->start};
+    node* const above = region->size == PAGE_SIZE ? region->next : region;
+    cut(region, page.value(), PAGE_SIZE);
+
+    const paddr_t frame = g_physical_manager->alloc();
+    if (frame.is_null()) {
+        join(page.value(), PAGE_SIZE, above);
+        return;
+    }
+    if (paging::map(paging::kernel_directory(), page, frame, page_flags::write) ==
+        outcome::failed) {
+        g_physical_manager->free(frame);
+        join(page.value(), PAGE_SIZE, above);
+        return;
+    }
+    memset(page.as<void>(), 0, PAGE_SIZE);
+    add_nodes(page);
+}
+
+virt::node* virt::take_spare() {
+    node* const taken = spare_;
+    if (taken != nullptr) {
+        spare_ = taken->next;
+        --spare_count_;
+    }
+    return taken;
+}
+
+void virt::push_spare(node* unused) {
+    *unused = {0, 0, spare_, nullptr};
+    spare_ = unused;
+    ++spare_count_;
+}
+
+virt::node* virt::find_first_fit(u64 size) const {
+    node* region = free_mem_list_.first();
+    while (region != nullptr && region->size < size) {
+        region = region->next;
+    }
+    return region;
+}
+
+// The region that contains all of [start, start + size).
+virt::node* virt::find_holder(u64 start, u64 size) const {
+    for (node* region = free_mem_list_.first(); region != nullptr; region = region->next) {
+        if (region->start <= start && start - region->start < region->size &&
+            size <= region->size - (start - region->start)) {
+            return region;
+        }
+    }
+    return nullptr;
+}
+
+bool virt::is_inside(u64 start, u64 size) const {
+    return start_ <= start && start < end_ && size <= end_ - start;
+}
+
+// Takes [start, start + size) out of the region that contains it. In the middle the node keeps the
+// lower part, and there is a spare one for the upper (docs/spec.md 6.4, 6.5).
+void virt::cut(node* region, u64 start, u64 size) {
+    const u64 end = start + size;
+    const u64 region_end = region->start + region->size;
+    if (region->start == start && region_end == end) {
+        remove(region);
+    } else if (region->start == start) {
+        region->start = end;
+        region->size = region_end - end;
+    } else {
+        region->size = start - region->start;
+        if (end != region_end) {
+            node* const rest = take_spare();
+            rest->start = end;
+            rest->size = region_end - end;
+            free_mem_list_.insert_before(region->next, rest);
+        }
+    }
+}
+
+// Puts [start, start + size) into the list in front of `upper`, the first region above it, joined
+// with the neighbours it touches; the lower node survives (docs/spec.md 6.6).
+outcome virt::join(u64 start, u64 size, node* upper) {
+    node* const lower = upper == nullptr ? free_mem_list_.last() : upper->prev;
+    const bool touches_lower = lower != nullptr && lower->start + lower->size == start;
+    const bool touches_upper = upper != nullptr && start + size == upper->start;
+
+    if (touches_lower) {
+        lower->size += size;
+        if (touches_upper) {
+            lower->size += upper->size;
+            remove(upper);
+        }
+    } else if (touches_upper) {
+        upper->start = start;
+        upper->size += size;
+    } else {
+        node* const added = take_spare();
+        if (added == nullptr) {
+            return outcome::failed;
+        }
+        added->start = start;
+        added->size = size;
+        free_mem_list_.insert_before(upper, added);
+    }
+    return outcome::done;
+}
+
+void virt::remove(node* region) {
+    free_mem_list_.remove(region);
+    push_spare(region);
+}
+
+void virt::refuse(error_kind kind, u64 subject) { memory::report(errors_, "virt", kind, subject); }

@@ -1,0 +1,79 @@
+#pragma once
+
+#include "address.hpp"
+#include "errors.hpp"
+#include "lib/ilist.hpp"
+#include "lib/spinlock.hpp"
+
+// The virtual region manager: the free regions of one address space (docs/spec.md 6).
+class virt {
+public:
+    // A free region in the list, or an unused node in the pool (all but `next` is 0).
+    struct node {
+        u64 start;
+        u64 size;
+        node* next;
+        node* prev;
+    };
+
+    // Puts the nodes of one zeroed page into the pool.
+    void add_nodes(vaddr_t page);
+
+    // All of [start, start + size) becomes free.
+    void setup(vaddr_t start, u64 size);
+
+    // The first region that is large enough, cut at its front; or null.
+    vaddr_t alloc(u64 size);
+
+    // Exactly [start, start + size); or null.
+    vaddr_t alloc(vaddr_t start, u64 size);
+
+    void free(vaddr_t start, u64 size);
+
+private:
+    struct layout;
+
+    static constexpr u64 NODES_PER_PAGE = PAGE_SIZE / sizeof(node);
+    static constexpr u64 POOL_LOW = 4;
+
+    void grow_pool();
+    node* take_spare();
+    void push_spare(node* unused);
+
+    node* find_first_fit(u64 size) const;
+    node* find_holder(u64 start, u64 size) const;
+    bool is_inside(u64 start, u64 size) const;
+
+    void cut(node* region, u64 start, u64 size);
+    outcome join(u64 start, u64 size, node* upper);
+    void remove(node* region);
+    void refuse(memory::error_kind kind, u64 subject);
+
+    lib::ilist<node*> free_mem_list_;
+    node* spare_ = nullptr;
+    u64 spare_count_ = 0;
+    u64 start_ = 0;
+    u64 end_ = 0;
+    u64 errors_[memory::ERROR_KINDS] = {};
+    lib::spinlock lock_;
+};
+
+extern virt* g_kernel_virtual_manager;
+
+// docs/spec.md 10.
+struct virt::layout {
+    static_assert(sizeof(node) == 32);
+    static_assert(offsetof(node, start) == 0);
+    static_assert(offsetof(node, size) == 8);
+    static_assert(offsetof(node, next) == 16);
+    static_assert(offsetof(node, prev) == 24);
+
+    static_assert(sizeof(virt) == 104);
+    static_assert(offsetof(virt, free_mem_list_) == 0);
+    static_assert(offsetof(virt, spare_) == 24);
+    static_assert(offsetof(virt, spare_count_) == 32);
+    static_assert(offsetof(virt, start_) == 40);
+    static_assert(offsetof(virt, end_) == 48);
+    static_assert(offsetof(virt, errors_) == 56);
+    static_assert(offsetof(virt, lock_) == 96);
+};

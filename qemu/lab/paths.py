@@ -1,0 +1,10 @@
+"""Where the checkout keeps what the laboratory needs; `make kernel` makes the first two."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNEL_ELF = ROOT / "build" / "kernel" / "coronel.elf"
+"""The kernel with its DWARF, for a debugger."""
+BOOT_ELF = ROOT / "build" / "kernel" / "coronel.boot.elf"
+"""The same image as a 32-bit ELF, the only kind `qemu -kernel` boots by multiboot 1."""
+GDB_SCRIPT = ROOT / "gdbinit.py"

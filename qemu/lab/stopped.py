@@ -1,0 +1,37 @@
+"""The kernel stopped at a checkpoint with a GDB attached: what tests and front ends look at."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lab.gdbmi import Gdb
+from lab.machine import Machine
+from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
+
+BOOT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A machine whose kernel stands at a checkpoint, and the GDB that looks at it."""
+
+    machine: Machine
+    gdb: Gdb
+
+    def report(self, command: str, exit_code: int) -> dict[str, Any]:
+        """Return a command's JSON report, having checked that its exit code is the expected one."""
+        report: dict[str, Any] = json.loads(self.gdb.console(f"{command} --json"))
+        assert report["exit_code"] == self.gdb.evaluate("$coronel_exit") == exit_code, report
+        return report
+
+
+@contextmanager
+def at_checkpoint(number: int, append: str, **options: Any) -> Iterator[Stopped]:
+    """Boot the kernel with that command line and run it to its checkpoint of that number, from 1."""
+    with Machine(BOOT_ELF, append, paused=True, **options) as machine, Gdb(script=GDB_SCRIPT) as gdb:
+        gdb.attach(machine.gdb_socket, KERNEL_ELF)
+        for _ in range(number):
+            gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
+        yield Stopped(machine, gdb)

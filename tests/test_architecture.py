@@ -1,0 +1,82 @@
+"""What the linters and import contracts of `make test` cannot say about the tree."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.paths import ROOT
+
+ROOMS = ("coronel_gdb", "model", "qemu", "tests", "scripts", "docs", ".ci")
+MADE_BY_PEOPLE = {".py", ".sh", ".toml", ".md", ".cpp", ".hpp", ".h", ".S", ".s", ".ld", ".mk", ""}
+LINES_MAX = 400
+# Prose is read, not maintained line by line: the specification is one text by intent.
+UNLIMITED = {".md"}
+# A path of one machine: a home, or a folder that only a certain checkout has.
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|Users|work)/\w")
+
+
+def files() -> Iterator[Path]:
+    """Every text file of the checkout that people write."""
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in MADE_BY_PEOPLE)
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*"):
+            if path.is_file() and path.suffix in MADE_BY_PEOPLE and "__pycache__" not in path.parts:
+                yield path
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names a Python file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_a_file_is_a_noun() -> None:
+    lengths = {
+        name(path): len(path.read_text().splitlines()) for path in files() if path.suffix not in UNLIMITED
+    }
+    assert {path: lines for path, lines in lengths.items() if lines > LINES_MAX} == {}
+
+
+def test_no_path_of_one_machine() -> None:
+    found = [
+        f"{name(path)}:{number}: {line.strip()}"
+        for path in files()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if MACHINE_PATH.search(line)
+    ]
+    assert found == []
+
+
+def test_debuggers_are_imported_by_their_hosts_alone() -> None:
+    # The contracts watch coronel_gdb and model; this watches the rest of the tree as well.
+    hosts = ROOT / "coronel_gdb" / "backends"
+    found = [
+        name(path)
+        for path in files()
+        if path.suffix == ".py" and hosts not in path.parents and imported(path) & {"gdb", "lldb"}
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "model").rglob("*.py")), ids=name)
+def test_the_model_needs_the_standard_library_alone(path: Path) -> None:
+    assert imported(path) - sys.stdlib_module_names <= {"model"}
+
+
+def test_the_gdb_script_is_small() -> None:
+    script = ROOT / "gdbinit.py"
+    assert len(script.read_text().splitlines()) < 30
+    assert not imported(script) & {"subprocess", "socket", "urllib", "http"}
