@@ -16,7 +16,7 @@ from model.structure import Structure, decoder
 from model.types import PAGE_BYTES, U64_MASK, PhysicalAddress, VirtualAddress, is_aligned
 
 MAXIMUM_RANGES: Final = 32
-_NODE: Final = decoder(FRAME)
+_NODE: Final = decoder(FRAME, "address", "previous")
 _BATCH: Final = 1 << 16  # nodes written at once: 1 MiB
 
 

@@ -331,7 +331,6 @@ class HeapAllocator:
     # §7.9 validation
 
     def _is_sound(self) -> bool:
-        extent = self.blocks.extent()
         allocated = free = 0
         before: HeapBlock | None = None
         address = VirtualAddress(self.fields.get("first_block_"))

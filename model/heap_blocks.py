@@ -20,7 +20,7 @@ SPLIT_BYTES: Final = HEADER_BYTES + RULES.minimum_bytes  # §7.4: what a split m
 FREE: Final = (1, RULES.magic_free)
 USED: Final = (0, RULES.magic_used)
 
-_HEADER: Final = decoder(HEAP_BLOCK)
+_HEADER: Final = decoder(HEAP_BLOCK, "size", "is_free", "next", "prev", "magic")
 _SIZE = HEAP_BLOCK.member("size").offset_bytes
 _IS_FREE = HEAP_BLOCK.member("is_free").offset_bytes
 _NEXT, _PREV = HEAP_BLOCK.member("next").offset_bytes, HEAP_BLOCK.member("prev").offset_bytes

@@ -88,6 +88,9 @@ class PhysicalMemory:
 
     def read(self, address: PhysicalAddress, size_bytes: int) -> bytes:
         """The bytes at [address, address + size_bytes)."""
+        offset = address & _OFFSET
+        if offset + size_bytes <= PAGE_BYTES:  # most reads: no page is crossed
+            return bytes(self._look(address, size_bytes)[offset : offset + size_bytes])
         parts = []
         for start, size in _pieces(address, size_bytes):
             offset = start & _OFFSET
@@ -192,6 +195,8 @@ class VirtualMemory:
 
     def read(self, address: VirtualAddress, size_bytes: int) -> bytes:
         """The bytes at [address, address + size_bytes)."""
+        if (address & _OFFSET) + size_bytes <= PAGE_BYTES:
+            return self.physical.read(self.translate(address), size_bytes)
         return b"".join(
             self.physical.read(self.translate(VirtualAddress(start)), size)
             for start, size in _pieces(address, size_bytes)

@@ -14,7 +14,7 @@ from model.structure import Structure, decoder
 from model.types import PAGE_BYTES, VirtualAddress
 
 NODES_PER_PAGE: Final = PAGE_BYTES // NODE.size_bytes
-_NODE: Final = decoder(NODE)
+_NODE: Final = decoder(NODE, "start", "size", "next", "prev")
 _START, _SIZE = NODE.member("start").offset_bytes, NODE.member("size").offset_bytes
 _NEXT, _PREV = NODE.member("next").offset_bytes, NODE.member("prev").offset_bytes
 _NULL: Final = VirtualAddress(0)

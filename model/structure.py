@@ -10,10 +10,10 @@ from model.types import U64_MASK, VirtualAddress
 _CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
-def decoder(layout: Layout) -> struct.Struct:
-    """What unpacks a whole structure into its fields, in the order of the layout; padding is skipped."""
+def decoder(layout: Layout, *names: str) -> struct.Struct:
+    """What unpacks the named fields of a whole structure, in the order of their offsets."""
     parts, position = ["<"], 0
-    for member in layout.members:
+    for member in sorted((layout.member(name) for name in names), key=lambda member: member.offset_bytes):
         parts.append(f"{member.offset_bytes - position}x{member.count}{_CODES[member.size_bytes]}")
         position = member.end_bytes
     parts.append(f"{layout.size_bytes - position}x")

@@ -42,9 +42,15 @@ class Context:
     @cached_property
     def profile(self) -> ResolvedProfile:
         """The profile that fits the kernel, its types looked up; `KernelError` when none does."""
-        if self.target.kernel() is None:
-            raise KernelError("no kernel loaded: name its ELF file first (in GDB: `file KERNEL.elf`)")
-        return resolve(find(self.target.symbol), self.target.kernel())
+        kernel = self.target.kernel()
+        try:
+            return resolve(find(self.target.symbol), kernel)
+        except KernelError as error:
+            if kernel is None:
+                raise KernelError(
+                    "no kernel loaded: name its ELF file first (in GDB: `file KERNEL.elf`)"
+                ) from error
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ own successor does not point back to them.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from heapq import merge
 
 from coronel_gdb.errors import NotInitialised
 from coronel_gdb.lift.image import Image
@@ -118,6 +119,7 @@ class _Walker:
             if step is None:
                 return
             at, how = step
+            self.covered_bytes += self.extent(block, at)
 
     def header_at(self, address: int) -> HeapBlock | None:
         """The header there, None when no header can lie there or it was not read."""
@@ -139,8 +141,9 @@ class _Walker:
     def step(self, block: HeapBlock) -> tuple[int, Discovery] | None:
         """The true successor and what led to it; None at the end."""
         end = self.end_of(block)
-        self.covered_bytes += (end or block.address) - block.address
-        if block.next == 0 and self.covered_bytes >= self.lifted.heap.heap_size:
+        here = end - block.address if end else 0
+        complete = self.covered_bytes + here >= self.lifted.heap.heap_size
+        if block.next == 0 and complete:
             return None
         if block.next == end and self.fresh(end) is not None:
             return block.next, Discovery.LIST
@@ -152,12 +155,17 @@ class _Walker:
             return by_geometry.address, Discovery.GEOMETRY
         if by_list and self.has_magic(by_list) and end and not (end | by_list.address) & (PAGE_BYTES - 1):
             return by_list.address, Discovery.LIST  # from one region to the next, the back link is damaged
+        if complete:
+            return None  # all of the heap is known: `next` is damaged, nothing follows
         for search in (self.by_back_link, self.by_magic):
             found = search(block)
             if found is not None:
                 return found
+        rest = block.address + self.lifted.heap.heap_size - self.covered_bytes
         if block.next == 0:
-            self.lifted.end = None if end == self.image.end else "the list ends before the heap does"
+            fills = block.address < rest <= self.image.end and is_aligned(rest, PAGE_BYTES)
+            last = fills or end == self.lifted.heap.heap_end  # by the bytes left over, or by its own size
+            self.lifted.end = None if last else "the list ends before the heap does"
         else:
             self.lifted.end = f"nothing leads on from block {block.address:#x}"
         return None
@@ -185,33 +193,51 @@ class _Walker:
         successor = self.header_at(candidate.next)
         return successor is not None and successor.prev == candidate.address
 
+    def is_stale(self, candidate: HeapBlock, block: HeapBlock) -> bool:
+        """Whether the candidate is what an absorbed block left behind: two free neighbours cannot be."""
+        return candidate.magic == block.magic == self.rules.magic_free
+
     def by_back_link(self, block: HeapBlock) -> tuple[int, Discovery] | None:
         """A header whose `prev` is this block, one that leads on before one that does not."""
         pattern = block.address.to_bytes(8, "little")
         second: tuple[int, Discovery] | None = None
         for candidate in self.candidates(pattern, self.block.offset("prev"), block.address):
-            if self.points_back(candidate, block):
+            if self.points_back(candidate, block) and not self.is_stale(candidate, block):
                 if self.leads_on(candidate):
                     return candidate.address, Discovery.BACK_LINK
                 second = second or (candidate.address, Discovery.BACK_LINK)
         return second
 
     def by_magic(self, block: HeapBlock) -> tuple[int, Discovery] | None:
-        """The nearest intact header behind this block, or the damaged one that it says lies before it."""
-        patterns = [magic.to_bytes(8, "little") for magic in (self.rules.magic_used, self.rules.magic_free)]
-        found = []
-        for pattern in patterns:
-            for candidate in self.candidates(pattern, self.block.offset("magic"), block.address):
-                if candidate.address > block.address and self.leads_on(candidate) and self.end_of(candidate):
-                    found.append(candidate)
-                    break
-        if not found:
-            return None
-        nearest = min(found, key=lambda candidate: candidate.address)
-        at = nearest
-        while block.address < at.prev < at.address and (before := self.fresh(at.prev)) is not None:
-            at = before  # damaged headers in between that an intact one still knows
-        return at.address, Discovery.MAGIC if at is nearest else Discovery.BACK_LINK
+        """The nearest intact header behind this block, or the damaged one that it says lies before it.
+
+        A header whose links lead back to before this block is a stale one: there everything is known.
+        """
+        found = [
+            self.candidates(magic.to_bytes(8, "little"), self.block.offset("magic"), block.address)
+            for magic in (self.rules.magic_used, self.rules.magic_free)
+        ]
+        for candidate in merge(*found, key=lambda header: header.address):
+            if (
+                candidate.address < block.address
+                or not self.leads_on(candidate)
+                or not self.end_of(candidate)
+            ):
+                continue
+            at = candidate
+            while block.address < at.prev < at.address and (before := self.fresh(at.prev)) is not None:
+                at = before  # damaged headers in between that an intact one still knows
+            if not self.image.start <= at.prev < block.address:
+                return at.address, Discovery.MAGIC if at is candidate else Discovery.BACK_LINK
+        return None
+
+    def extent(self, block: HeapBlock, successor: int) -> int:
+        """The bytes between a block's start and its end, by its true successor where that is a neighbour."""
+        end = self.end_of(block)
+        at_edge = end is not None and not (end | successor) & (PAGE_BYTES - 1)
+        if successor > block.address and not at_edge:
+            return successor - block.address
+        return end - block.address if end is not None else 0
 
     def candidates(self, pattern: bytes, offset: int, start: int) -> Iterator[HeapBlock]:
         """Unvisited headers that hold `pattern` at `offset`, from `start` upwards and then round."""

@@ -79,7 +79,8 @@ def check_heap(
         after = blocks[index + 1] if index + 1 < len(blocks) else None
         frees.append(_check_state(block, rules, verdict))
         if after is not None or complete:
-            sizes.append(_check_size(heap, block, after, rules, verdict))
+            stop = after.address if after is not None else _list_end(heap, block, sizes, rules)
+            sizes.append(_check_size(heap, block, after, stop, rules, verdict))
             _check_link(block, NEXT, block.next, after, verdict)
         else:
             sizes.append(None)
@@ -121,8 +122,17 @@ def _check_state(block: HeapBlock, rules: HeapRules, verdict: HeapVerdict) -> bo
     return by_magic
 
 
+def _list_end(heap: Heap, last: HeapBlock, before: Sequence[int | None], rules: HeapRules) -> int:
+    """Where the last block of the list must end: what is left of heap_size_, or else the heap's end."""
+    known = [size for size in before if size is not None]
+    left = heap.heap_size - sum(known) - rules.header_bytes * len(before)
+    end = last.address + left
+    sound = len(known) == len(before) and left > 0 and is_aligned(end, PAGE_BYTES) and end <= heap.heap_end
+    return end if sound else heap.heap_end
+
+
 def _check_size(
-    heap: Heap, block: HeapBlock, after: HeapBlock | None, rules: HeapRules, verdict: HeapVerdict
+    heap: Heap, block: HeapBlock, after: HeapBlock | None, stop: int, rules: HeapRules, verdict: HeapVerdict
 ) -> int | None:
     """The size that the block must have; None when it is wrong and nothing implies the right one."""
     end = block.address + rules.header_bytes + block.size_bytes
@@ -132,11 +142,10 @@ def _check_size(
     at_edge = is_aligned(end, PAGE_BYTES) and end <= heap.heap_end
     if sound and at_edge and (after is None or is_aligned(after.address, PAGE_BYTES)):
         return block.size_bytes  # the end of a region
-    stop = after.address if after is not None else heap.heap_end
     implied = stop - block.address - rules.header_bytes
     plausible = implied >= rules.minimum_bytes and is_aligned(implied, rules.alignment_bytes)
     expected = implied if plausible else None
-    what = f"the next block is at {stop:#x}" if after is not None else f"the heap ends at {stop:#x}"
+    what = f"the next block is at {stop:#x}" if after is not None else f"its region ends at {stop:#x}"
     verdict.violations.append(
         Violation(SIZE, block.address, "size", block.size_bytes, expected, what if plausible else "")
     )
