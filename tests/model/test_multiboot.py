@@ -217,7 +217,7 @@ def test_no_memory_information_stops_the_boot(flags: int) -> None:
         pytest.param(map_entry(0, MIB, 1) * 2, 47, 1, id="the second is cut short"),
         pytest.param(map_entry(0, MIB, 1, size=16) * 2, 48, 0, id="an entry too short to be one"),
         pytest.param(map_entry(0, MIB, 1, size=0) * 2, 48, 0, id="size 0: would never end"),
-        pytest.param(map_entry(0, MIB, 1, size=0xFFFFFFF0)[:24], 48, 0, id="an entry longer than the map"),
+        pytest.param(struct.pack("<IQQI", 0xFFFFFFF0, 0, MIB, 1), 48, 0, id="an entry longer than the map"),
         pytest.param(map_entry(0, MIB, 1) * 100, 2400, 64, id="at most 64"),
         pytest.param(b"", 0, 0, id="empty"),
     ],

@@ -1,0 +1,48 @@
+"""README.md shows what really comes out, and names only what there is."""
+
+import re
+import subprocess
+
+import pytest
+
+from lab.paths import GDB_SCRIPT, ROOT
+from lab.readme import README, SESSIONS, capture, session_in_readme
+from lab.stopped import Stopped
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_the_captured_sessions_are_true(name: str, request: pytest.FixtureRequest) -> None:
+    stopped: Stopped = request.getfixturevalue(name)
+    _, commands = SESSIONS[name]
+    assert session_in_readme(name) == capture(stopped, commands), "run `make readme`"
+
+
+def test_every_command_of_the_table_has_help_and_is_listed(healthy: Stopped) -> None:
+    table = README.read_text().split("## Commands")[1].split("Every command")[0]
+    listed = healthy.gdb.console("coronel")
+    commands = set(re.findall(r"^\| `((?:coronel )?\w+)", table, re.M)) - {"coronel"}
+    assert commands == {"heapcheck", "pagewalk", "frames", "coronel status"}
+    for command in commands:
+        assert re.search(f"^{command} ", listed, re.M)
+        assert "usage: " in healthy.gdb.console(f"help {command}")
+
+
+def test_every_make_target_in_the_documents_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for document in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"(?:^    |`)make ([a-z]+)", (ROOT / document).read_text(), re.M):
+            assert re.search(f"^{target}:", makefile, re.M), f"{document}: make {target}"
+
+
+def test_the_auto_load_script_next_to_the_kernel_loads_the_commands() -> None:
+    elf = ROOT / "build" / "kernel" / "coronel.elf"
+    safe = ["-iex", f"add-auto-load-safe-path {ROOT}"]
+    done = subprocess.run(
+        ["gdb", "-nx", "-batch", *safe, "-ex", f"file {elf}", "-ex", "coronel"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "heapcheck " in done.stdout, done.stdout + done.stderr
+    assert GDB_SCRIPT.name in (ROOT / "qemu" / "kernel" / "coronel.elf-gdb.py").read_text()
