@@ -66,10 +66,6 @@ class RegionNodes:
         self.fields.add("free_mem_list_.count_", -1)
         self.put_spare(region.node)
 
-    def has_spare(self) -> bool:
-        """Whether the pool holds a node."""
-        return self.fields.get("spare_") != _NULL
-
     def take_spare(self) -> VirtualAddress:
         """The node that came last into the pool (§6.2); null when it is empty."""
         node = VirtualAddress(self.fields.get("spare_"))

@@ -68,8 +68,10 @@ _start:
     movl    $(early_pd - KERNEL_BASE + ENTRY_PRESENT_WRITABLE), %eax
     movl    %eax, early_pdpt_low - KERNEL_BASE
     movl    %eax, early_pdpt_high - KERNEL_BASE + 510 * 8
-    movl    $(early_pdpt_low - KERNEL_BASE + ENTRY_PRESENT_WRITABLE), early_pml4 - KERNEL_BASE
-    movl    $(early_pdpt_high - KERNEL_BASE + ENTRY_PRESENT_WRITABLE), early_pml4 - KERNEL_BASE + 511 * 8
+    movl    $(early_pdpt_low - KERNEL_BASE + ENTRY_PRESENT_WRITABLE), %eax
+    movl    %eax, early_pml4 - KERNEL_BASE
+    movl    $(early_pdpt_high - KERNEL_BASE + ENTRY_PRESENT_WRITABLE), %eax
+    movl    %eax, early_pml4 - KERNEL_BASE + 511 * 8
 
     # Paging on, in the order of SDM vol. 3A, 9.8.5.
     movl    %cr4, %eax

@@ -222,10 +222,9 @@ bool heap::validate_heap() {
 
 void heap::print_statistics() {
     lib::spinlock_guard guard{lock_};
-    serial::line("heap: ", heap_size_, " bytes, ", total_allocated_,
-                 " allocated, ", total_free_, " free, ", num_allocations_,
-                 " allocations, ", num_frees_, " frees, ", num_expansions_,
-                 " expansions");
+    serial::line("heap: ", heap_size_, " bytes, ", total_allocated_, " allocated, ", total_free_,
+                 " free, ", num_allocations_, " allocations, ", num_frees_, " frees, ",
+                 num_expansions_, " expansions");
 }
 
 void heap::refuse(error_kind kind, u64 subject) { report(errors_, "heap", kind, subject); }

@@ -2,6 +2,7 @@
 
 #include "address.hpp"
 #include "errors.hpp"
+#include "lib/outcome.hpp"
 #include "lib/spinlock.hpp"
 
 inline constexpr u64 HEAP_MAGIC_FREE = 0xDEADBEEFCAFEBABE;
@@ -10,7 +11,7 @@ inline constexpr u64 HEAP_MAGIC_USED = 0xFEEDFACEDEADC0DE;
 namespace memory {
 
 // The header of a block; its data follows (docs/spec.md 7.1). A debugger may find anything here,
-// and so may the heap: nothing is followed before is_valid().
+// and so may the heap: it believes no header before is_valid() agrees.
 struct alignas(16) heap_block {
     u64 size;    // of the data
     u8 is_free;  // 0 or 1

@@ -20,13 +20,22 @@ outcome paging::create_kernel_directory(vaddr_t placement_end) {
     }
     kernel_directory_ = directory.value();
 
-    const bool built =
-        map_linear(vaddr_t{_text_start}, vaddr_t{_text_end}, page_flags::execute) == outcome::done &&
-        map_linear(vaddr_t{_rodata_start}, vaddr_t{_rodata_end}, page_flags::read) == outcome::done &&
-        map_linear(vaddr_t{_data_start}, vaddr_t{_bss_end}, page_flags::write) == outcome::done &&
-        map_linear(STACK_START, STACK_END, page_flags::write) == outcome::done &&
-        map_placement(vaddr_t{_end}, placement_end) == outcome::done;
-    if (!built) {
+    struct {
+        vaddr_t start;
+        vaddr_t end;
+        page_flags flags;
+    } const parts[] = {
+        {vaddr_t{_text_start}, vaddr_t{_text_end}, page_flags::execute},
+        {vaddr_t{_rodata_start}, vaddr_t{_rodata_end}, page_flags::read},
+        {vaddr_t{_data_start}, vaddr_t{_bss_end}, page_flags::write},
+        {STACK_START, STACK_END, page_flags::write},
+    };
+    for (const auto& part : parts) {
+        if (map_linear(part.start, part.end, part.flags) == outcome::failed) {
+            return outcome::failed;
+        }
+    }
+    if (map_placement(vaddr_t{_end}, placement_end) == outcome::failed) {
         return outcome::failed;
     }
     hook_window();

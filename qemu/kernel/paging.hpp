@@ -1,6 +1,7 @@
 #pragma once
 
 #include "errors.hpp"
+#include "lib/outcome.hpp"
 #include "lib/spinlock.hpp"
 #include "page_table.hpp"
 

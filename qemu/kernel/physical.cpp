@@ -15,7 +15,7 @@ void physical::setup(paddr_t start, u64 length) {
     lib::spinlock_guard guard{lock_};
 
     // Check.
-    if (range_count_ == MAX_RANGES) {
+    if (range_count_ == MAX_MANAGED_RANGES) {
         serial::line("physical: no room for the range at ", serial::hex{start.value()});
         return;
     }

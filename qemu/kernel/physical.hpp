@@ -4,6 +4,8 @@
 #include "errors.hpp"
 #include "lib/spinlock.hpp"
 
+inline constexpr u64 MAX_MANAGED_RANGES = 32;
+
 // The physical frame allocator: all free frames in one LIFO list (docs/spec.md 4.4 to 4.8).
 class physical {
 public:
@@ -36,8 +38,6 @@ public:
 private:
     struct layout;
 
-    static constexpr u64 MAX_RANGES = 32;
-
     bool is_managed(paddr_t address) const;
     bool is_sound(const frame* node) const;
     void push(u64 number);
@@ -48,7 +48,7 @@ private:
     frame* nodes_ = nullptr;
     u64 node_count_ = 0;
     u64 free_count_ = 0;
-    range ranges_[MAX_RANGES] = {};
+    range ranges_[MAX_MANAGED_RANGES] = {};
     u64 range_count_ = 0;
     u64 errors_[memory::ERROR_KINDS] = {};
     lib::spinlock lock_;

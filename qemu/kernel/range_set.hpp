@@ -1,6 +1,7 @@
 #pragma once
 
 #include "address.hpp"
+#include "lib/outcome.hpp"
 
 namespace memory {
 
@@ -57,8 +58,10 @@ public:
             ++count_;
             return outcome::done;
         }
-        ranges_[first].start = min(ranges_[first].start, added.start);
-        ranges_[first].end = max(ranges_[last - 1].end, added.end);
+        const paddr_t lowest = ranges_[first].start;
+        const paddr_t highest = ranges_[last - 1].end;
+        ranges_[first] = {lowest < added.start ? lowest : added.start,
+                          highest < added.end ? added.end : highest};
         for (u64 index = last; index < count_; ++index) {
             ranges_[index - (last - first - 1)] = ranges_[index];
         }
@@ -67,9 +70,6 @@ public:
     }
 
 private:
-    static constexpr paddr_t min(paddr_t left, paddr_t right) { return left < right ? left : right; }
-    static constexpr paddr_t max(paddr_t left, paddr_t right) { return left < right ? right : left; }
-
     range ranges_[capacity] = {};
     u64 count_ = 0;
 };

@@ -52,7 +52,8 @@ constinit gate g_idt[EXCEPTIONS] = {};
 constinit u64 g_gdt[] = {
     0,
     0x00af9b000000ffff,  // CODE_SEGMENT: 64-bit code, accessed
-    0, 0,                // TASK_SEGMENT: two entries, filled in below
+    0,                   // TASK_SEGMENT: two entries, described below
+    0,
 };
 
 // SDM vol. 3A, 7.2.3.
@@ -60,8 +61,8 @@ void describe_task() {
     constexpr u64 present_available_64_bit_task = 0x89;
     const u64 base = vaddr_t{&g_task}.value();
     const u64 limit = sizeof g_task - 1;
-    g_gdt[TASK_SEGMENT / 8] = limit | (base & 0xFFFFFF) << 16 | present_available_64_bit_task << 40 |
-                              (base >> 24 & 0xFF) << 56;
+    g_gdt[TASK_SEGMENT / 8] = limit | (base & 0xFFFFFF) << 16 |
+                              present_available_64_bit_task << 40 | (base >> 24 & 0xFF) << 56;
     g_gdt[TASK_SEGMENT / 8 + 1] = base >> 32;
 }
 

@@ -6,7 +6,8 @@
     .text
 
 # Vectors for which the CPU pushes an error code: SDM vol. 3A, table 6-1.
-    .set WITH_ERROR_CODE, 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21
+    .set WITH_ERROR_CODE, \
+    1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21
 
 #define ALL_VECTORS \
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, \

@@ -6,6 +6,15 @@
 
 using memory::error_kind;
 
+namespace {
+
+constexpr u64 NODES_PER_PAGE = PAGE_SIZE / sizeof(virt::node);
+
+// The pool grows below this. An operation takes one node at most.
+constexpr u64 POOL_LOW = 4;
+
+}  // namespace
+
 constinit virt* g_kernel_virtual_manager = nullptr;
 
 void virt::add_nodes(vaddr_t page) {

@@ -3,6 +3,7 @@
 #include "address.hpp"
 #include "errors.hpp"
 #include "lib/ilist.hpp"
+#include "lib/outcome.hpp"
 #include "lib/spinlock.hpp"
 
 // The virtual region manager: the free regions of one address space (docs/spec.md 6).
@@ -32,9 +33,6 @@ public:
 
 private:
     struct layout;
-
-    static constexpr u64 NODES_PER_PAGE = PAGE_SIZE / sizeof(node);
-    static constexpr u64 POOL_LOW = 4;
 
     void grow_pool();
     node* take_spare();

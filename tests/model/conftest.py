@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from model.address_space import KERNEL_BASE
 from model.events import Event
 from model.machine import Machine
 from model.memory import PhysicalMemory, PhysicalRange, VirtualMemory
 from model.multiboot import MapEntry
 from model.paging import PagingMode
-from model.types import PhysicalAddress, VirtualAddress
+from model.types import PhysicalAddress
 
 MIB = 1 << 20
 
@@ -44,6 +43,6 @@ def machine(boot: Callable[[int], Machine]) -> Machine:
 
 
 @pytest.fixture
-def kernel() -> Callable[[int], VirtualAddress]:
-    """Where the kernel sees a physical address of its image or placement area."""
-    return lambda physical: VirtualAddress(KERNEL_BASE + physical)
+def row(machine: Machine) -> list[int]:
+    """Six blocks of 112 bytes, 160 apart, and the rest free: data at 48, 208, 368, 528, 688, 848."""
+    return [machine.heap.malloc(112) for _ in range(6)]

@@ -1,13 +1,11 @@
 """Building page tables (docs/spec.md §5)."""
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.address_space import KERNEL_BASE
-from model.errors import CpuException, ErrorKind
+from model.errors import BootStopped, CpuException, ErrorKind
 from model.events import Event
 from model.machine import Machine
 from model.multiboot import MapEntry
@@ -84,8 +82,8 @@ def test_the_kernel_directory_as_ranges(machine: Machine) -> None:
 
 
 def test_the_placement_area_uses_2_mib_pages_where_they_fit() -> None:
-    # 1 GiB: 0x40000 nodes are 4 MiB, from 0x338000 to 0x738000. Whole and aligned are 0x400000 and
-    # 0x600000 … no: that one ends at 0x800000, behind the area. So one large page.
+    # 1 GiB: 0x40000 nodes are 4 MiB, from 0x338000 to 0x738000. Aligned there are 0x400000, which fits,
+    # and 0x600000, which would end at 0x800000, behind the area.
     machine = Machine.boot([MapEntry(MIB, 1023 * MIB)])
     assert machine.placement.end == 0x738000
     directory = machine.cr3 + 0x2000
@@ -96,6 +94,16 @@ def test_the_placement_area_uses_2_mib_pages_where_they_fit() -> None:
     # PML4, PDPT, PD, and page tables for [0, 2), [2, 4) and [6, 8) MiB.
     assert machine.frames.free_count == (1024 * MIB - 0x738000) // 4096 - 6
     assert machine.memory.read(VirtualAddress(KERNEL_BASE + 0x5FF000), 16)
+
+
+def test_the_placement_area_needs_tables_too() -> None:
+    # Nodes for 1 GiB end at 0x738000. Managed are the pages from there on and the last one below 1 GiB:
+    # six in all are enough, with five the page table for 6 MiB is missing.
+    last = MapEntry((1 << 30) - 4096, 4096)
+    machine = Machine.boot([MapEntry(MIB, 0x73D000 - MIB), last])
+    assert machine.frames.free_count == 0
+    with pytest.raises(BootStopped):
+        Machine.boot([MapEntry(MIB, 0x73C000 - MIB), last])
 
 
 def test_code_and_constants_are_read_only_for_the_kernel_itself(machine: Machine) -> None:
@@ -295,7 +303,6 @@ def test_mapio_without_frames_takes_everything_back(machine: Machine) -> None:
     drain(machine, 2)  # a page directory and one page table: 512 pages fit, 513 do not
     assert machine.paging.mapio(0x1_0000_0000, 513 * 4096) == 0
     assert errors(machine) == [1, 0, 0, 0, 0]
-    assert machine.physical.read(PhysicalAddress(word(machine, 0x359FF8) & ~0xFFF), 8)
     mapped = list(walk_space(machine.physical.read_table, machine.cr3, machine.memory.mode))
     assert all(m.virtual < 0xFFFF_FFFF_C000_0000 for m in mapped)
     assert machine.paging.mapio(0x1_0000_0000, 512 * 4096) == 0xFFFF_FFFF_C000_0000
@@ -335,10 +342,7 @@ def test_an_address_space_is_a_dictionary(operations: list[tuple[str, int, int]]
         assert part.entry == part.physical | P | W | NX
 
 
-def test_events_name_the_operation(
-    machine: Machine, events: list[Event], boot: Callable[[int], Machine]
-) -> None:
-    del boot
+def test_events_name_the_operation(machine: Machine, events: list[Event]) -> None:
     events.clear()
     machine.paging.map(machine.cr3, KERNEL_BASE + 0x358000, 0x5000, WRITE)
     assert [(e.part, e.operation, e.arguments, e.result) for e in events] == [

@@ -56,7 +56,8 @@ void* memset(void* to, int value, size_t bytes) {
 
 int memcmp(const void* left, const void* right, size_t bytes) {
     for (u64 index = 0; index < bytes; ++index) {
-        const int difference = static_cast<const u8*>(left)[index] - static_cast<const u8*>(right)[index];
+        const int difference =
+            static_cast<const u8*>(left)[index] - static_cast<const u8*>(right)[index];
         if (difference != 0) {
             return difference;
         }

@@ -34,6 +34,9 @@ void run_scenarios(const options& wanted) {
     lib::text rest = wanted.scenarios;
     while (!rest.is_empty()) {
         const lib::text name = lib::take_piece(rest, ',');
+        if (name.is_empty()) {
+            continue;
+        }
         const scenario* const chosen = find(name);
         if (chosen == nullptr) {
             serial::line("unknown scenario ", name);

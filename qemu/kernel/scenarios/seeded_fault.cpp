@@ -7,12 +7,17 @@ constinit coronel::seeded_fault g_seeded_fault = {};
 
 namespace coronel {
 
-void seeded_fault::keep_original() {
-    memcpy(original, vaddr_t{address}.as<u8>(), length < SHOWN ? length : SHOWN);
+namespace {
+
+void keep(u8 (&bytes)[MAX_SEEDED_BYTES], const seeded_fault& fault) {
+    memcpy(bytes, vaddr_t{fault.address}.as<u8>(),
+           fault.length < MAX_SEEDED_BYTES ? fault.length : MAX_SEEDED_BYTES);
 }
 
-void seeded_fault::keep_written() {
-    memcpy(written, vaddr_t{address}.as<u8>(), length < SHOWN ? length : SHOWN);
-}
+}  // namespace
+
+void seeded_fault::keep_original() { keep(original, *this); }
+
+void seeded_fault::keep_written() { keep(written, *this); }
 
 }  // namespace coronel

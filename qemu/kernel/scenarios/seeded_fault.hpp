@@ -9,22 +9,22 @@ enum class fault_kind : u32 {
     heap_overflow,
 };
 
+inline constexpr u64 MAX_SEEDED_BYTES = 64;
+
 // What a buggy scenario knows of its own bug, for tests to compare with what a debugger finds
 // (docs/spec.md 10, 11.4). Addresses are virtual.
 struct seeded_fault {
-    static constexpr u64 SHOWN = 64;
-
     fault_kind kind;
-    u32 line;            // of the faulty statement
-    u64 victim;          // header of the damaged block
-    u64 culprit;         // header of the block whose owner did it
-    u64 address;         // first damaged byte
-    u64 length;          // number of damaged bytes
-    const char* file;    // of the faulty statement
-    const char* name;    // the scenario
-    u64 caller;          // an address inside the faulty function
-    u8 original[SHOWN];  // the damaged bytes before, as many as fit
-    u8 written[SHOWN];   // and after
+    u32 line;                       // of the faulty statement
+    u64 victim;                     // header of the damaged block
+    u64 culprit;                    // header of the block whose owner did it
+    u64 address;                    // first damaged byte
+    u64 length;                     // number of damaged bytes
+    const char* file;               // of the faulty statement
+    const char* name;               // the scenario
+    u64 caller;                     // an address inside the faulty function
+    u8 original[MAX_SEEDED_BYTES];  // the damaged bytes before, as many as fit
+    u8 written[MAX_SEEDED_BYTES];   // and after
 
     // Copy the damaged bytes: before the bug strikes, and when it has.
     void keep_original();
