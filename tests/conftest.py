@@ -1,5 +1,6 @@
 """Machines that many tests look at: each is booted once a session and only ever read."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 from lab.stopped import Stopped, at_checkpoint
 
 MIXED_THEN_OVERFLOW = "scenario=mixed,overflow seed=42 ops=2000"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees, or leaves, what the tool keeps in the user's cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

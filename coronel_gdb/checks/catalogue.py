@@ -58,7 +58,26 @@ FRAME_LINK: Final = Code(
     "FRAME007", "free list link broken", "previous points to nothing that can be a node."
 )
 
-ALL: Final = (
-    HEADER, MAGIC, STATE, SIZE, LINK, CYCLE, UNMERGED, COUNTER, LOST, ALIGNMENT,
-    FRAME_PLACE, FRAME_OWNER, FRAME_UNMANAGED, FRAME_CYCLE, FRAME_COUNT, FRAME_LOST, FRAME_LINK,
-)  # fmt: skip
+REGION_ALIGNED: Final = Code(
+    "REGION001", "region not whole pages", "A free region is empty or not page aligned."
+)
+REGION_INSIDE: Final = Code(
+    "REGION002", "region outside its space", "A free region reaches out of the manager's space."
+)
+REGION_ORDER: Final = Code(
+    "REGION003", "regions overlap or touch", "Free regions are not ascending, or overlap, or were not merged."
+)
+REGION_LINK: Final = Code(
+    "REGION004", "region list link broken", "next, prev or last_ is not the node it must be."
+)
+REGION_COUNT: Final = Code("REGION005", "region count wrong", "count_ differs from the nodes in the list.")
+
+PAGE_RIGHTS: Final = Code(
+    "PAGE001", "page writable and executable", "Effective rights allow writing and running."
+)
+PAGE_USER: Final = Code(
+    "PAGE002", "kernel page open to ring 3", "A page of the upper half has the user bit at every level."
+)
+PAGE_NULL: Final = Code("PAGE003", "null guard mapped", "A page below 4 MiB is mapped.")
+
+ALL: Final = tuple(value for value in list(globals().values()) if isinstance(value, Code))

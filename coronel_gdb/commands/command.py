@@ -13,7 +13,7 @@ from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.resolve import find, resolve
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
-from coronel_gdb.report import Report
+from coronel_gdb.report import Absent, Report
 from model.types import PhysicalAddress
 
 
@@ -104,6 +104,13 @@ class Command:
             else:
                 parser.add_argument(option.name, nargs="*" if option.repeated else "?", metavar=option.value)
         return parser
+
+
+def busy(command: str, noun: str) -> Report:
+    """The report about a structure whose lock is held: in the middle of a change it is not corrupt."""
+    report = Report(command, f"{noun} is busy: its lock is held, an operation is under way")
+    report.not_checked.append(Absent(noun, "stopped inside an allocator call; `finish` it and check again"))
+    return report
 
 
 JSON = Option("--json", "print the report as JSON")

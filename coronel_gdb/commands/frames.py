@@ -3,7 +3,7 @@
 import argparse
 
 from coronel_gdb.checks.frames import frame_findings
-from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.lift.frames import lift_frames, managed_frames
 from coronel_gdb.report import Absent, Report, Table
 from model.invariants.frames import check_frames
@@ -16,11 +16,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     lifted = lift_frames(context.target, context.space, profile)
     manager = lifted.manager
     if manager.locked:
-        report = Report("frames", "frame manager is busy: its lock is held, an operation is under way")
-        report.not_checked.append(
-            Absent("free list", "stopped inside an allocator call; `finish` it and check again")
-        )
-        return report
+        return busy("frames", "frame manager")
     verdict = check_frames(
         manager, lifted.nodes, profile.node.size_bytes, stop=lifted.stop, listed_elsewhere=lifted.others
     )

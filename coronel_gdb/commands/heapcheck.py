@@ -3,7 +3,7 @@
 import argparse
 
 from coronel_gdb.checks.heap import heap_findings
-from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.lift.heap import Discovery, LiftedHeap, lift_heap
 from coronel_gdb.lift.space import Run
 from coronel_gdb.report import Absent, Report
@@ -16,11 +16,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     lifted = lift_heap(context.target, context.space, profile)
     heap = lifted.heap
     if heap.locked:
-        report = Report("heapcheck", "kernel heap is busy: its lock is held, an operation is under way")
-        report.not_checked.append(
-            Absent("kernel heap", "stopped inside an allocator call; `finish` it and check again")
-        )
-        return report
+        return busy("heapcheck", "kernel heap")
     verdict = check_heap(heap, lifted.blocks, profile.rules, complete=lifted.end is None)
     findings = heap_findings(lifted, verdict, profile)
     used = sum(block.magic == profile.rules.magic_used for block in lifted.blocks)

@@ -4,10 +4,14 @@ import argparse
 from collections.abc import Iterator
 from itertools import islice
 
+from coronel_gdb.checks.paging import page_findings
 from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.errors import UsageError
 from coronel_gdb.lift.space import AddressSpace, explain
 from coronel_gdb.report import Absent, Report, Table
+from model.invariants.base import Violation
+from model.invariants.paging import ALL as RULES
+from model.invariants.paging import check_pages
 from model.paging import BadTable, FaultReason, Mapping, PageFault, Rights, Step, coalesce, walk_space
 from model.types import PhysicalAddress, VirtualAddress
 
@@ -25,7 +29,7 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     if options.address:
         address = _value(context, " ".join(options.address), "address")
         return _one(space, VirtualAddress(address))
-    return _whole(space)
+    return _whole(space, audit=options.audit)
 
 
 def _value(context: Context, expression: str, what: str) -> int:
@@ -86,8 +90,9 @@ def rights(effective: Rights) -> str:
     return f"{letters} {'user' if effective.user else 'kernel'}"
 
 
-def _whole(space: AddressSpace) -> Report:
+def _whole(space: AddressSpace, *, audit: bool) -> Report:
     bad: list[BadTable] = []
+    violations: list[Violation] = []
     pages = 0
     ended_early = False
 
@@ -98,6 +103,8 @@ def _whole(space: AddressSpace) -> Report:
                 bad.append(found)
             else:
                 pages += 1
+                if audit:
+                    violations.extend(check_pages((found,)))
                 yield found
             if pages >= _MOST_PAGES:
                 ended_early = True
@@ -111,6 +118,10 @@ def _whole(space: AddressSpace) -> Report:
     total = sum(r.end - r.virtual for r in ranges)
     report = Report("pagewalk", f"{pages:,} pages in {len(ranges):,} ranges, {total >> 10:,} KiB mapped")
     report.facts.append(("cr3", hex(space.root)))
+    if audit:
+        report.checked = pages * len(RULES)
+        report.findings += page_findings(violations)
+        report.facts.append(("audit", f"{len(report.findings)} findings, {report.checked:,} checks"))
     columns = ("start", "end", "physical", "size", "pages", "page size", "rights")
     report.tables.append(Table("ranges", columns, rows, frozenset({"start", "end", "physical", "size"})))
     report.not_checked += [_absent(table) for table in islice(bad, 100)]
@@ -141,6 +152,9 @@ COMMAND = Command(
             "what to translate: a number or an expression of the debugger's",
             "ADDRESS|EXPRESSION",
             True,
+        ),
+        Option(
+            "--audit", "of the whole space, check the rights too: W^X, user bit in the upper half, null guard"
         ),
         Option("--cr3", "walk the tables at this physical address instead of the current CR3", "X"),
     ),

@@ -40,7 +40,8 @@ def read_facts(path: Path, types: Iterable[str], constants: Iterable[str]) -> Ke
             facts = load(cached) if cached else None
             if facts is None:
                 facts = _read(elf, build_id, types, constants, path)
-                if cached:
+                found = len(facts.layouts) + len(facts.constants)
+                if cached and found == len(types) + len(constants):
                     save(cached, facts)
             return facts
     except OSError as error:
@@ -61,12 +62,13 @@ def _build_id(elf: ELFFile) -> str:
 def _read(
     elf: ELFFile, build_id: str, types: frozenset[str], constants: frozenset[str], path: Path
 ) -> KernelFacts:
-    if not elf.has_dwarf_info():
+    if not any(elf.get_section_by_name(name) for name in (".debug_info", ".zdebug_info")):
         raise KernelError(f"{path} has no debug information: build the kernel with -g")
     layouts: dict[str, Layout] = {}
     values: dict[str, int] = {}
     for unit in elf.get_dwarf_info().iter_CUs():
-        for name, die in _named(unit.get_top_DIE(), ""):
+        declared: dict[int, str] = {}
+        for name, die in _named(unit.get_top_DIE(), "", declared):
             if name in types and name not in layouts and die.tag in _STRUCTURES:
                 if "DW_AT_declaration" not in die.attributes:
                     layouts[name] = _layout(name, die)
@@ -77,17 +79,24 @@ def _read(
     return KernelFacts(build_id, layouts, values)
 
 
-def _named(die: DIE, scope: str) -> Iterator[tuple[str, DIE]]:
-    """Types, variables and enumerators with their full names, through namespaces and classes."""
+def _named(die: DIE, scope: str, declared: dict[int, str]) -> Iterator[tuple[str, DIE]]:
+    """Types, variables and enumerators with their full names, through namespaces and classes.
+
+    A definition apart from its declaration has no name of its own; `declared` keeps those met so far.
+    """
     for child in die.iter_children():
         attribute = child.attributes.get("DW_AT_name")
         name = scope + attribute.value.decode() if attribute else ""
+        if "DW_AT_declaration" in child.attributes or "DW_AT_external" in child.attributes:
+            declared[child.offset] = name
+        if "DW_AT_specification" in child.attributes:
+            name = declared.get(child.get_DIE_from_attribute("DW_AT_specification").offset, name)
         if name:
             yield name, child
         if child.tag in _SCOPES:
-            yield from _named(child, f"{name}::" if name else scope)
+            yield from _named(child, f"{name}::" if name else scope, declared)
         elif child.tag == "DW_TAG_enumeration_type":
-            yield from _named(child, scope)
+            yield from _named(child, scope, declared)
 
 
 def _constant(elf: ELFFile, unit: CompileUnit, die: DIE) -> int | None:

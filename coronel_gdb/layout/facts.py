@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from coronel_gdb import VERSION
 from model.layouts import Layout, Member
 
 FORMAT = 1
@@ -55,10 +56,10 @@ class KernelFacts:
 
 
 def cache_file(build_id: str, wanted: Iterable[str]) -> Path:
-    """Where the facts of that build are kept; other wanted names are another file."""
+    """Where the facts of that build are kept; other wanted names, or another tool, are another file."""
     import hashlib  # here: only commands that need types pay for it
 
-    key = hashlib.sha256("\n".join(sorted(wanted)).encode()).hexdigest()[:12]
+    key = hashlib.sha256("\n".join([VERSION, *sorted(wanted)]).encode()).hexdigest()[:12]
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "coronel-gdb" / f"{build_id}-{key}.json"
 

@@ -20,13 +20,18 @@ ORDER: Final = Invariant(
 )
 BACK: Final = Invariant("regions.prev", "prev is the node before", "§6.1: doubly linked")
 LAST: Final = Invariant("regions.last", "last_ is the last node", "§6.1")
+END: Final = Invariant("regions.end", "the list ends with null, each node once", "§6.1")
 COUNT: Final = Invariant("regions.count", "count_ = nodes in the list", "§6.1")
 
-ALL: Final = (ALIGNED, INSIDE, ORDER, BACK, LAST, COUNT)
+ALL: Final = (ALIGNED, INSIDE, ORDER, BACK, LAST, END, COUNT)
 
 
-def check_regions(manager: RegionManager, regions: Sequence[Region]) -> list[Violation]:
-    """Judge the free list; `regions` are its nodes in list order."""
+def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: int = 0) -> list[Violation]:
+    """Judge the free list; `regions` are its nodes in list order, each once.
+
+    `stop` is the pointer at which following them ended, 0 for a list that ends with null; what needs the
+    whole list is then not judged.
+    """
     violations = []
     for index, region in enumerate(regions):
         end = region.start + region.size_bytes
@@ -46,6 +51,10 @@ def check_regions(manager: RegionManager, regions: Sequence[Region]) -> list[Vio
                 Violation(BACK, region.node, "prev", region.prev, expected, "it comes before in the list")
             )
     last = regions[-1].node if regions else 0
+    if stop:
+        again = stop in {region.node for region in regions}
+        because = "it is in the list already: the list is a cycle" if again else "no node can be read there"
+        return [*violations, Violation(END, last or manager.address, "next", stop, None, because)]
     if manager.last != last:
         violations.append(Violation(LAST, manager.address, "last", manager.last, last, "the list ends there"))
     if manager.count != len(regions):

@@ -13,7 +13,7 @@ from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
 from lab.stopped import BOOT_SECONDS, Stopped, at_checkpoint
 
-CHECKS = ["heapcheck", "frames", "pagewalk"]
+CHECKS = ["heapcheck", "frames", "regions", "pagewalk"]
 
 
 def refusal(gdb: Gdb, command: str) -> str:
@@ -35,7 +35,7 @@ def bare() -> Iterator[Gdb]:
         yield gdb
 
 
-@pytest.mark.parametrize("command", ["heapcheck", "frames"])
+@pytest.mark.parametrize("command", ["heapcheck", "frames", "regions"])
 def test_no_kernel_loaded(bare: Gdb, command: str) -> None:
     assert "no kernel loaded" in refusal(bare, command)
 
@@ -69,7 +69,9 @@ def test_wrong_options(bare: Gdb, command: str, message: str) -> None:
 
 
 def test_an_unknown_command_names_the_known_ones(bare: Gdb) -> None:
-    with pytest.raises(GdbCommandError, match=r"no command heapchek.*heapcheck, pagewalk, frames, status"):
+    with pytest.raises(
+        GdbCommandError, match=r"no command heapchek.*heapcheck, pagewalk, frames, regions, status"
+    ):
         bare.run("coronel heapchek")
 
 
@@ -81,9 +83,13 @@ def test_before_paging_and_before_the_heap_exists() -> None:
         gdb.run_to("memory::initialize_memory", BOOT_SECONDS)
         assert "kernel heap not initialised: g_kernel_heap is null" in refusal(gdb, "heapcheck")
         assert "physical manager not initialised: g_physical_manager is null" in refusal(gdb, "frames")
+        assert "virtual manager not initialised" in refusal(gdb, "regions")
         # The early map is there already, and it is walked.
         (table,) = json.loads(gdb.console("pagewalk --json"))["tables"]
         assert {row["page size"] for row in table["rows"]} == {"2 MiB"}
+        # It is writable, executable and there at null: an audit must say so.
+        early = json.loads(gdb.console("pagewalk --audit --json"))
+        assert {finding["code"] for finding in early["findings"]} == {"PAGE001", "PAGE003"}
         gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
         report = json.loads(gdb.console("heapcheck --json"))
         assert report["exit_code"] == 0
@@ -168,6 +174,20 @@ def test_smashed_and_cyclic_frame_lists(victim: Stopped) -> None:
     gdb.run("set var g_physical_manager->free_count_ = g_physical_manager->free_count_ + 1")
     (finding,) = victim.report("frames", 1)["findings"]
     assert finding["code"] == "FRAME005"
+
+
+def test_smashed_and_cyclic_region_lists(victim: Stopped) -> None:
+    gdb = victim.gdb
+    gdb.run("set $first = g_kernel_virtual_manager->free_mem_list_.first_")
+    first, saved = gdb.evaluate("$first"), gdb.evaluate("$first->next")
+    for wild in (first, 0x41, 0xFFFF800000001234):
+        gdb.run(f"set var $first->next = (virt::node *){wild:#x}")
+        report = victim.report("regions", 1)
+        assert [(f["code"], f["subject"]) for f in report["findings"]] == [("REGION004", first)]
+    gdb.run(f"set var $first->next = (virt::node *){saved:#x}")
+    gdb.run("set var g_kernel_virtual_manager->free_mem_list_.count_ = 7")
+    (finding,) = victim.report("regions", 1)["findings"]
+    assert finding["code"] == "REGION005"
 
 
 def test_garbage_pointers_and_bounds_are_reported_not_followed_for_ever(victim: Stopped) -> None:

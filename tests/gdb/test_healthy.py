@@ -8,7 +8,10 @@ import pytest
 
 from lab.stopped import Stopped, at_checkpoint
 
-COMMANDS = ["heapcheck", "frames", "pagewalk", "pagewalk g_kernel_heap", "coronel status"]
+COMMANDS = [
+    "heapcheck", "frames", "regions", "pagewalk", "pagewalk --audit", "pagewalk g_kernel_heap",
+    "coronel status",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -44,6 +47,19 @@ def test_frames_equal_the_kernels_own_count(healthy: Stopped) -> None:
         counted += 1
         node = int.from_bytes(memory[node - base + 8 : node - base + 16], "little")
     assert counted == free
+
+
+def test_regions_are_what_is_not_mapped(healthy: Stopped) -> None:
+    """docs/spec.md §6: what the manager calls free has no page, what it gave out has one."""
+    report = healthy.report("regions", 0)
+    (table,) = report["tables"]
+    assert len(table["rows"]) == healthy.gdb.evaluate("g_kernel_virtual_manager->free_mem_list_.count_")
+    start = healthy.gdb.evaluate("*(unsigned long *)&g_kernel_virtual_manager->start_")
+    end = healthy.gdb.evaluate("*(unsigned long *)&g_kernel_virtual_manager->end_")
+    free = [(row["start"], row["end"]) for row in table["rows"]]
+    mapped = [page for page in _pages(healthy) if start <= page < end]
+    assert not [page for page in mapped if any(low <= page < high for low, high in free)]
+    assert 4096 * len(mapped) == (end - start) - sum(high - low for low, high in free)
 
 
 def _node_array(stopped: Stopped) -> bytes:
