@@ -34,6 +34,13 @@ def test_every_make_target_in_the_documents_exists() -> None:
             assert re.search(f"^{target}:", makefile, re.M), f"{document}: make {target}"
 
 
+def test_the_command_for_one_test_runs_it() -> None:
+    found = re.search(r"^    (\.venv/bin/python -m pytest .*)$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert found
+    done = subprocess.run(found[1].split(), cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert " 1 passed" in done.stdout
+
+
 def test_the_auto_load_script_next_to_the_kernel_loads_the_commands() -> None:
     elf = ROOT / "build" / "kernel" / "coronel.elf"
     safe = ["-iex", f"add-auto-load-safe-path {ROOT}"]
