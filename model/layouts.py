@@ -100,6 +100,7 @@ VIRT: Final = _layout(
     ("end_", 48, 8),
     ("errors_", 56, 8, 5),
     ("lock_", 96, 4),
+    ("nodes_from_", 100, 4),
 )
 HEAP_BLOCK: Final = _layout(
     "memory::heap_block",
@@ -126,5 +127,7 @@ HEAP: Final = _layout(
     ("errors_", 72, 8, 5),
     ("lock_", 112, 4),
 )
+
+TRACE_RECORD_BYTES: Final = 64  # §12.1
 
 ALL: Final = (FRAME, RANGE, PHYSICAL, NODE, VIRT, HEAP_BLOCK, HEAP)

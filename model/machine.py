@@ -20,7 +20,7 @@ from model.errors import BootStopped, ErrorKind, Refusal
 from model.events import Journal, Listener, Part, discard
 from model.frames import FrameAllocator
 from model.heap import HeapAllocator
-from model.layouts import FRAME, HEAP, PHYSICAL, VIRT
+from model.layouts import FRAME, HEAP, PHYSICAL, TRACE_RECORD_BYTES, VIRT
 from model.memory import PhysicalMemory, PhysicalRange, VirtualMemory
 from model.multiboot import MapEntry, managed_ranges, merge, ram_regions, reserved_ranges
 from model.page_tables import PageTables
@@ -55,13 +55,14 @@ class Machine:
         reserved: Iterable[PhysicalRange] = (),
         image: ImageSymbols = PLAIN_IMAGE,
         *,
+        trace_records: int = 0,
         mode: PagingMode | None = None,
         listener: Listener = discard,
     ) -> "Machine":
         """Boot a kernel image on the RAM of a memory map; `reserved` is what the boot loader left there.
 
         `BootStopped` when the kernel would stop. `mode` is the processor's, by default one with
-        52 physical bits.
+        52 physical bits; `trace_records` is the command line's `trace=N` (§12.2).
         """
         # §9 step 1. The image is in RAM, whatever the map says: it runs.
         ram, holes = ram_regions(memory_map), reserved_ranges(reserved)
@@ -82,6 +83,9 @@ class Machine:
         memory.write_u64(image.kernel_virtual_manager, regions.fields.address)
         # Step 5
         heap = HeapAllocator.at(memory, _place(placement, HEAP.size_bytes), regions, frames, paging, listener)
+        # Step 5a. The ring is the kernel's diary: what it writes there is no state of an allocator.
+        if trace_records:
+            _place(placement, TRACE_RECORD_BYTES * trace_records, align=True)
         # Step 6
         regions.nodes.add_page(_place(placement, PAGE_BYTES, align=True))
         # Step 7

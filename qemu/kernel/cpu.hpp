@@ -44,6 +44,52 @@ inline u64 read_cr2() {
     return value;
 }
 
+inline u64 read_cr0() {
+    u64 value;
+    asm volatile("movq %%cr0, %0" : "=r"(value));
+    return value;
+}
+
+inline void write_cr0(u64 value) { asm volatile("movq %0, %%cr0" : : "r"(value) : "memory"); }
+
+inline u64 read_cr4() {
+    u64 value;
+    asm volatile("movq %%cr4, %0" : "=r"(value));
+    return value;
+}
+
+inline void write_cr4(u64 value) { asm volatile("movq %0, %%cr4" : : "r"(value) : "memory"); }
+
+inline u64 read_msr(u32 which) {
+    u32 low;
+    u32 high;
+    asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(which));
+    return u64{high} << 32 | low;
+}
+
+inline void write_msr(u32 which, u64 value) {
+    asm volatile("wrmsr"
+                 :
+                 : "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)), "c"(which)
+                 : "memory");
+}
+
+// What CPUID says of a leaf, subleaf 0.
+struct identification {
+    u32 eax;
+    u32 ebx;
+    u32 ecx;
+    u32 edx;
+};
+
+inline identification id(u32 leaf) {
+    identification read{};
+    asm volatile("cpuid"
+                 : "=a"(read.eax), "=b"(read.ebx), "=c"(read.ecx), "=d"(read.edx)
+                 : "a"(leaf), "c"(0));
+    return read;
+}
+
 inline paddr_t page_directory() {
     u64 value;
     asm volatile("movq %%cr3, %0" : "=r"(value));

@@ -5,6 +5,8 @@
 #include "options.hpp"
 #include "scenarios/scenario.hpp"
 #include "serial.hpp"
+#include "user/boot_module.hpp"
+#include "user/user_mode.hpp"
 
 // What boot.S calls, with the physical address of the multiboot information.
 extern "C" {
@@ -16,12 +18,14 @@ void kernel_prepare(u64 info);
 void kernel_prepare(u64 info) {
     serial::initialize();
     exceptions::initialize();
+    user_mode::initialize();
     memory::require_ram_for_image(linear(paddr_t{info}).as<multiboot_info>());
 }
 
 void kernel_main(u64 info) {
     auto* const multiboot = linear(paddr_t{info}).as<multiboot_info>();
     const options wanted = options::read(*multiboot);
+    boot_modules::read(*multiboot);
     memory::initialize_memory(multiboot);
     coronel::run_scenarios(wanted);
     serial::line("done");

@@ -1,17 +1,20 @@
 #include "exceptions.hpp"
 
+#include "backtrace.hpp"
 #include "cpu.hpp"
+#include "fault_stop.hpp"
 #include "segments.hpp"
 #include "serial.hpp"
 
 // vectors.S: the stubs, and what they call.
 extern "C" const u64 exception_vectors[segments::EXCEPTIONS];
-extern "C" [[noreturn]] void report_exception(const exceptions::frame& frame);
+extern "C" [[noreturn]] void report_exception(exceptions::frame* frame);
 
-void report_exception(const exceptions::frame& frame) {
-    serial::line("exception ", frame.vector, " error ", serial::hex{frame.error}, " cr2 ",
-                 serial::hex{cpu::read_cr2()}, " rip ", serial::hex{frame.rip});
-    cpu::stop();
+void report_exception(exceptions::frame* frame) {
+    serial::line("exception ", frame->vector, " error ", serial::hex{frame->error}, " cr2 ",
+                 serial::hex{cpu::read_cr2()}, " rip ", serial::hex{frame->rip});
+    backtrace::print(frame->rbp);
+    coronel_fault_stop(frame);
 }
 
 namespace exceptions {

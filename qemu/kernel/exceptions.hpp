@@ -15,7 +15,8 @@ struct frame {
 
 static_assert(sizeof(frame) == 22 * 8);
 
-// From now on every exception is reported and stops the kernel (docs/spec.md 1.5).
+// From now on every exception of ring 0 is reported and stops the kernel; one of ring 3 ends
+// user_mode::run (docs/spec.md 13.2, 14.5).
 void initialize();
 
 }  // namespace exceptions

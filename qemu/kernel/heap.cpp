@@ -2,6 +2,10 @@
 
 #include "lib/bytes.hpp"
 #include "serial.hpp"
+#include "trace.hpp"
+
+using coronel::operation;
+using coronel::traced_operation;
 
 constinit memory::heap* g_kernel_heap = nullptr;
 
@@ -34,26 +38,30 @@ bool may_follow(const heap_block* before, const heap_block* block) {
 
 void* heap::malloc(u64 size) {
     lib::spinlock_guard guard{lock_};
-    return allocate(size, GRAIN);
+    traced_operation traced{operation::heap_malloc, size};
+    return traced.result(allocate(size, GRAIN));
 }
 
 void heap::free(void* data) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::heap_free, data};
     release(data);
 }
 
 void* heap::realloc(void* data, u64 size) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::heap_realloc, data, size};
 
     // Check.
     if (data == nullptr) {
-        return allocate(size, GRAIN);
+        return traced.result(allocate(size, GRAIN));
     }
     if (size == 0) {
         release(data);
         return nullptr;
     }
-    heap_block* const block = find_used(data);
+    const header_area area = headers();
+    heap_block* const block = find_used(area, data);
     if (block == nullptr) {
         return nullptr;
     }
@@ -62,17 +70,26 @@ void* heap::realloc(void* data, u64 size) {
         refuse(error_kind::out_of_memory, size);
         return nullptr;
     }
+    const bool shrinks = rounded <= block->size && block->can_be_split(rounded);
+    const bool grows = rounded > block->size && block->next_is_free() &&
+                       block->size + sizeof(heap_block) + block->next->size >= rounded;
+    if ((shrinks || grows) && !may_absorb_next(area, block)) {
+        refuse(error_kind::corruption_detected, vaddr_t{data}.value());
+        return nullptr;
+    }
 
     // Commit: in place.
     if (rounded <= block->size) {
-        shrink(block, rounded);
-        return data;
+        if (shrinks) {
+            shrink(block, rounded);
+        }
+        return traced.result(data);
     }
-    if (block->next_is_free() && block->size + sizeof(heap_block) + block->next->size >= rounded) {
+    if (grows) {
         count_as_free(block->size);
         absorb_next(block);
         take(block, rounded);
-        return data;
+        return traced.result(data);
     }
 
     // Commit: elsewhere.
@@ -81,11 +98,12 @@ void* heap::realloc(void* data, u64 size) {
         memcpy(moved, data, block->size);
         release(data);
     }
-    return moved;
+    return traced.result(moved);
 }
 
 void* heap::calloc(u64 count, u64 size) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::heap_calloc, count, size};
 
     // Check.
     u64 bytes;
@@ -101,6 +119,7 @@ void* heap::calloc(u64 count, u64 size) {
 
 void* heap::aligned_alloc(u64 alignment, u64 size) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::heap_aligned_alloc, alignment, size};
 
     // Check.
     if (!lib::is_power_of_two(alignment)) {
@@ -109,7 +128,7 @@ void* heap::aligned_alloc(u64 alignment, u64 size) {
     }
 
     // Commit.
-    return allocate(size, alignment <= GRAIN ? GRAIN : alignment);
+    return traced.result(allocate(size, alignment <= GRAIN ? GRAIN : alignment));
 }
 
 // docs/spec.md 7.4; for alignments above 16, 7.7.
@@ -156,9 +175,13 @@ void heap::release(void* data) {
     if (data == nullptr) {
         return;
     }
-    heap_block* const block = find_used(data);
+    const header_area area = headers();
+    heap_block* const block = find_used(area, data);
     if (block == nullptr) {
         return;
+    }
+    if (!may_absorb_next(area, block)) {
+        return refuse(error_kind::corruption_detected, vaddr_t{data}.value());
     }
 
     // Commit.
@@ -174,17 +197,18 @@ void heap::release(void* data) {
 
 // The used block that `data` belongs to; null when there is none or it must not be touched, which
 // is reported (docs/spec.md 7.5).
-heap_block* heap::find_used(void* data) {
+heap_block* heap::find_used(const header_area& area, void* data) {
     const vaddr_t address{data};
     heap_block* const block = (address - sizeof(heap_block)).as<heap_block>();
-    if (!can_hold_header(block->address())) {
+    if (!area.can_hold(block)) {
         refuse(error_kind::invalid_pointer, address.value());
     } else if (block->magic == HEAP_MAGIC_FREE) {
         refuse(error_kind::double_free, address.value());
     } else if (block->magic != HEAP_MAGIC_USED) {
-        refuse(is_reachable(block) ? error_kind::corruption_detected : error_kind::invalid_pointer,
+        refuse(is_reachable(area, block) ? error_kind::corruption_detected
+                                         : error_kind::invalid_pointer,
                address.value());
-    } else if (!is_valid(block) || !is_linked(block)) {
+    } else if (!is_valid(area, block) || !is_linked(area, block)) {
         refuse(error_kind::corruption_detected, address.value());
     } else {
         return block;
@@ -192,23 +216,21 @@ heap_block* heap::find_used(void* data) {
     return nullptr;
 }
 
-// The rest of a used block becomes free, if it is worth a block (docs/spec.md 7.6).
+// The rest of a used block, large enough for one, becomes a free block (docs/spec.md 7.6).
 void heap::shrink(heap_block* block, u64 size) {
-    if (!block->can_be_split(size)) {
-        return;
-    }
     count_as_free(block->size - size);
     absorb_free_next(split(block, size));
 }
 
 bool heap::validate_heap() {
     lib::spinlock_guard guard{lock_};
+    const header_area area = headers();
     u64 used = 0;
     u64 free = 0;
     const heap_block* before = nullptr;
     // A list that comes back to a block would give it a second `prev`: the walk ends.
     for (const heap_block* block = first_block_; block != nullptr; block = block->next) {
-        if (!is_valid(block) || block->prev != before) {
+        if (!is_valid(area, block) || block->prev != before) {
             return false;
         }
         if (before != nullptr && !may_follow(before, block)) {

@@ -2,6 +2,7 @@
 
 #include "address.hpp"
 #include "errors.hpp"
+#include "header_area.hpp"
 #include "lib/outcome.hpp"
 #include "lib/spinlock.hpp"
 
@@ -67,14 +68,16 @@ private:
     // heap.cpp: the operations, without the lock.
     void* allocate(u64 size, u64 alignment);
     void release(void* data);
-    heap_block* find_used(void* data);
+    heap_block* find_used(const header_area& area, void* data);
     void shrink(heap_block* block, u64 size);
 
     // heap_blocks.cpp: blocks and their neighbours.
-    bool can_hold_header(vaddr_t address) const;
-    bool is_valid(const heap_block* block) const;
-    bool is_linked(const heap_block* block) const;
-    bool is_reachable(const heap_block* block) const;
+    header_area headers() const { return {heap_start_, heap_end_}; }
+    static bool is_valid(const header_area& area, const heap_block* block);
+    static bool is_followed_well(const header_area& area, const heap_block* block);
+    static bool may_absorb_next(const header_area& area, const heap_block* block);
+    bool is_linked(const header_area& area, const heap_block* block) const;
+    bool is_reachable(const header_area& area, const heap_block* block) const;
     place find_fit(const request& wanted) const;
     heap_block* write_free(vaddr_t address, u64 size, heap_block* prev, heap_block* next);
     heap_block* split(heap_block* block, u64 size);

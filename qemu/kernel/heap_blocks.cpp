@@ -22,42 +22,47 @@ u64 heap::request::bytes_that_always_fit() const {
     return alignment <= alignof(heap_block) ? size : size + alignment + sizeof(heap_block) + 16;
 }
 
-bool heap::can_hold_header(vaddr_t address) const {
-    return lib::is_aligned(address.value(), alignof(heap_block)) && heap_size_ != 0 &&
-           heap_start_ <= address.value() && address.value() <= heap_end_ - sizeof(heap_block);
-}
-
 // docs/spec.md 7.3.
-bool heap::is_valid(const heap_block* block) const {
-    if (!can_hold_header(block->address())) {
+bool heap::is_valid(const header_area& area, const heap_block* block) {
+    if (!area.can_hold(block)) {
         return false;
     }
     const bool free = block->is_free == 1 && block->magic == HEAP_MAGIC_FREE;
     const bool used = block->is_free == 0 && block->magic == HEAP_MAGIC_USED;
     return (free || used) && lib::is_aligned(block->size, 16) && block->size >= 16 &&
-           block->size <= heap_end_ - block->data().value();
+           block->size <= area.end() - block->data().value();
+}
+
+// Whether the list goes on behind the block as it should (docs/spec.md 7.3a). Whoever writes into
+// the next header asks first.
+bool heap::is_followed_well(const header_area& area, const heap_block* block) {
+    const heap_block* const next = block->next;
+    return next == nullptr || (is_valid(area, next) && next->prev == block);
+}
+
+// Whether the next block is either left alone or can be absorbed: the block behind it learns of it.
+bool heap::may_absorb_next(const header_area& area, const heap_block* block) {
+    return !block->next_is_free() || is_followed_well(area, block->next);
 }
 
 // Whether both neighbours are valid and know the block as theirs (docs/spec.md 7.5).
-bool heap::is_linked(const heap_block* block) const {
+bool heap::is_linked(const header_area& area, const heap_block* block) const {
     const heap_block* const prev = block->prev;
-    const heap_block* const next = block->next;
     const bool below = prev == nullptr
                            ? block == first_block_
-                           : block != first_block_ && is_valid(prev) && prev->next == block;
-    const bool above = next == nullptr || (is_valid(next) && next->prev == block);
-    return below && above;
+                           : block != first_block_ && is_valid(area, prev) && prev->next == block;
+    return below && is_followed_well(area, block);
 }
 
 // Whether the list leads to the block. No list has more blocks than smallest ones fit the heap,
 // so that a cycle ends as well.
-bool heap::is_reachable(const heap_block* block) const {
+bool heap::is_reachable(const header_area& area, const heap_block* block) const {
     const heap_block* reached = first_block_;
     for (u64 left = heap_size_ / (sizeof(heap_block) + 16); left > 0; --left) {
         if (reached == block) {
             return true;
         }
-        if (!can_hold_header(vaddr_t{reached})) {
+        if (!area.can_hold(reached)) {
             return false;
         }
         reached = reached->next;
@@ -65,16 +70,17 @@ bool heap::is_reachable(const heap_block* block) const {
     return false;
 }
 
-// The first block that fits (docs/spec.md 7.4, 7.7). A list that comes back to a block would give
-// it a second `prev`: the walk ends.
+// The first block that fits and can be taken (docs/spec.md 7.3a, 7.4, 7.7). A list that comes back
+// to a block would give it a second `prev`: the walk ends.
 heap::place heap::find_fit(const request& wanted) const {
+    const header_area area = headers();
     heap_block* before = nullptr;
     for (heap_block* block = first_block_; block != nullptr; block = block->next) {
-        if (!is_valid(block) || block->prev != before) {
+        if (!is_valid(area, block) || block->prev != before) {
             return {outcome::failed, nullptr, block};
         }
         if (block->is_free == 1 && wanted.fits(block)) {
-            return {outcome::done, block, block};
+            return {is_followed_well(area, block) ? outcome::done : outcome::failed, block, block};
         }
         before = block;
     }

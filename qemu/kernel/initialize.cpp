@@ -6,10 +6,12 @@
 #include "cpu.hpp"
 #include "heap.hpp"
 #include "memory_map.hpp"
+#include "options.hpp"
 #include "paging.hpp"
 #include "physical.hpp"
 #include "placement.hpp"
 #include "serial.hpp"
+#include "trace.hpp"
 #include "virt.hpp"
 
 namespace memory {
@@ -38,6 +40,13 @@ T* create() {
     return new (place(sizeof(T), alignment::sixteen)) T{};
 }
 
+// The ring of the trace, or null when the command line wants none.
+coronel::trace_record* place_ring(u64 capacity) {
+    return capacity == 0 ? nullptr
+                         : static_cast<coronel::trace_record*>(place(
+                               capacity * sizeof(coronel::trace_record), alignment::page));
+}
+
 }  // namespace
 
 void require_ram_for_image(const multiboot_info* info) {
@@ -58,6 +67,10 @@ void initialize_memory(multiboot_info* info) {
     g_physical_manager = create<physical>();
     g_kernel_virtual_manager = create<virt>();
     heap* const kernel_heap = create<heap>();
+
+    // 5a: room for what they will have done.
+    const u64 trace_capacity = options::read(*info).trace;
+    coronel::trace_record* const ring = place_ring(trace_capacity);
 
     // 6, 7: what they need before they can serve themselves.
     g_kernel_virtual_manager->add_nodes(vaddr_t{place(PAGE_SIZE, alignment::page)});
@@ -81,6 +94,7 @@ void initialize_memory(multiboot_info* info) {
 
     // 11: from here on kalloc means the heap.
     g_kernel_heap = kernel_heap;
+    g_trace.start(ring, trace_capacity);
     serial::line("ready, ", g_physical_manager->free_count(), " frames free");
 }
 

@@ -20,6 +20,9 @@ void read_decimal(lib::text digits, u64& number) {
     number = digits.is_empty() ? number : value;
 }
 
+// The largest ring (docs/spec.md 12.2).
+constexpr u64 MAX_TRACE = u64{1} << 20;
+
 lib::text keep_scenarios(lib::text names) {
     const u64 length = names.length() < sizeof g_scenarios ? names.length() : sizeof g_scenarios;
     for (u64 index = 0; index < length; ++index) {
@@ -31,7 +34,7 @@ lib::text keep_scenarios(lib::text names) {
 }  // namespace
 
 options options::read(const multiboot_info& info) {
-    options read{"boot", 1, 1000};
+    options read{"boot", 1, 1000, 4096};
     if (!info.has(multiboot_info::has_command_line) || info.cmdline == 0) {
         return read;
     }
@@ -50,7 +53,10 @@ options options::read(const multiboot_info& info) {
             read_decimal(value, read.seed);
         } else if (name == "ops") {
             read_decimal(value, read.ops);
+        } else if (name == "trace") {
+            read_decimal(value, read.trace);
         }
     }
+    read.trace = read.trace < MAX_TRACE ? read.trace : MAX_TRACE;
     return read;
 }

@@ -8,6 +8,7 @@ struct options {
     lib::text scenarios;  // names with commas between them
     u64 seed;
     u64 ops;
+    u64 trace;  // records in the ring (docs/spec.md 12.2)
 
     // The text is copied: the boot loader's memory does not stay mapped.
     static options read(const multiboot_info& info);

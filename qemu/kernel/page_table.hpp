@@ -49,11 +49,15 @@ public:
     }
 
     constexpr bool is_present() const { return (raw_ & page_bit::present) != 0; }
+    constexpr bool is_writable() const { return (raw_ & page_bit::writable) != 0; }
+    constexpr bool is_user() const { return (raw_ & page_bit::user) != 0; }
 
     // Whether it maps memory, as an entry of a table of this level.
     constexpr bool is_leaf(table_level level) const {
         return is_present() && (level == table_level::pt || (raw_ & page_bit::large) != 0);
     }
+
+    constexpr u64 raw() const { return raw_; }
 
     // The frame it maps, or the table it refers to.
     constexpr paddr_t frame() const { return paddr_t{raw_ & page_bit::frame}; }

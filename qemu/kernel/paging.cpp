@@ -3,8 +3,11 @@
 #include "address_map.hpp"
 #include "lib/bytes.hpp"
 #include "physical.hpp"
+#include "trace.hpp"
 #include "window.hpp"
 
+using coronel::operation;
+using coronel::traced_operation;
 using memory::error_kind;
 
 constinit u64 paging::kernel_directory_ = 0;
@@ -15,6 +18,7 @@ alignas(PAGE_SIZE) constinit page_table paging::window_table_ = {};
 
 outcome paging::map(paddr_t directory, vaddr_t page, paddr_t frame, page_flags flags) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::paging_map, directory, page, frame};
 
     // Check.
     if (!page.is_page_aligned() || !page.is_canonical() || !frame.is_page_aligned()) {
@@ -23,11 +27,12 @@ outcome paging::map(paddr_t directory, vaddr_t page, paddr_t frame, page_flags f
     }
 
     // Find and commit.
-    return map_leaf(directory, page, frame, table_level::pt, flags);
+    return traced.result(map_leaf(directory, page, frame, table_level::pt, flags));
 }
 
 paddr_t paging::unmap(paddr_t directory, vaddr_t page) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::paging_unmap, directory, page};
 
     // Check.
     if (!page.is_page_aligned() || !page.is_canonical()) {
@@ -40,7 +45,7 @@ paddr_t paging::unmap(paddr_t directory, vaddr_t page) {
     if (!cleared.is_present()) {
         refuse(error_kind::invalid_pointer, page.value());
     }
-    return cleared.frame();
+    return traced.result(cleared.frame());
 }
 
 paddr_t paging::create_page_directory() {

@@ -25,6 +25,15 @@ public:
     // Builds the address space of address_map.hpp and enters it.
     static outcome create_kernel_directory(vaddr_t placement_end);
 
+    // user/user_paging.cpp: the entry behind this page; none when no 4 KiB page is mapped there.
+    static page_entry look_up(paddr_t directory, vaddr_t page);
+
+    // The lowest page mapped in the lower half from `from` on, or null.
+    static vaddr_t next_user_page(paddr_t directory, vaddr_t from);
+
+    // Gives back a user directory and its tables, in which nothing is mapped any more.
+    static void destroy_user_page_directory(paddr_t directory);
+
     static paddr_t kernel_directory() { return paddr_t{kernel_directory_}; }
 
 private:
@@ -35,6 +44,7 @@ private:
                             page_flags flags);
     static page_entry clear_leaf(paddr_t directory, vaddr_t page);
     static paddr_t make_table();
+    static void free_tables(paddr_t table, table_level level);
     static outcome map_linear(vaddr_t start, vaddr_t end, page_flags flags);
     static outcome map_placement(vaddr_t start, vaddr_t end);
     static void hook_window();

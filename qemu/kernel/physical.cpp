@@ -1,6 +1,10 @@
 #include "physical.hpp"
 
 #include "serial.hpp"
+#include "trace.hpp"
+
+using coronel::operation;
+using coronel::traced_operation;
 
 constinit physical* g_physical_manager = nullptr;
 
@@ -30,6 +34,7 @@ void physical::setup(paddr_t start, u64 length) {
 
 paddr_t physical::alloc() {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::physical_alloc};
 
     // Check.
     frame* const head = free_list_;
@@ -47,11 +52,12 @@ paddr_t physical::alloc() {
     free_list_ = head->previous;
     *head = {0, nullptr};
     --free_count_;
-    return address;
+    return traced.result(address);
 }
 
 void physical::free(paddr_t address) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::physical_free, address};
 
     // Check.
     if (!address.is_page_aligned() || !is_managed(address)) {

@@ -3,6 +3,7 @@
 #include "address_map.hpp"
 #include "lib/bytes.hpp"
 #include "memory_map.hpp"
+#include "trace.hpp"
 
 constinit u64 __placement = 0;
 
@@ -55,6 +56,8 @@ u64 placement_available() {
 }  // namespace memory
 
 void* placement_kalloc(u64 size, paddr_t* phys, bool align) {
+    coronel::traced_operation traced{coronel::operation::placement_kalloc, size};
+
     // Check.
     if (memory::g_state != memory::state::open || size == 0 ||
         size > memory::limit().value()) {  // from here on no sum wraps
@@ -73,5 +76,5 @@ void* placement_kalloc(u64 size, paddr_t* phys, bool align) {
     if (phys != nullptr) {
         *phys = place;
     }
-    return memset(linear(place).as<void>(), 0, size);
+    return traced.result(memset(linear(place).as<void>(), 0, size));
 }

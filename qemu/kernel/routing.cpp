@@ -3,6 +3,7 @@
 #include "address_map.hpp"
 #include "heap.hpp"
 #include "placement.hpp"
+#include "trace.hpp"
 
 namespace memory {
 
@@ -15,6 +16,7 @@ bool is_placement(vaddr_t address) {
 }  // namespace
 
 void* kalloc(u64 size) {
+    coronel::traced_entrance entrance;
     if (g_kernel_heap == nullptr) {
         return placement_kalloc(size, nullptr, false);
     }
@@ -24,6 +26,7 @@ void* kalloc(u64 size) {
 // The placement allocator never takes anything back. Before there is a heap, nothing else can
 // have been handed out.
 void kfree(void* pointer) {
+    coronel::traced_entrance entrance;
     if (pointer == nullptr) {
         return;
     }

@@ -4,9 +4,11 @@ namespace segments {
 
 namespace {
 
-constexpr u16 CODE_SEGMENT = 0x08;  // as in boot.S, which loaded it
-constexpr u16 TASK_SEGMENT = 0x10;
-constexpr u16 EXCEPTION_STACK = 1;  // which of the task's seven
+constexpr u16 TASK_SEGMENT = 0x28;
+constexpr u16 FAULT_STACK = 1;  // which of the task's seven
+
+// Those that may come when the stack in use cannot be trusted: NMI, double fault, machine check.
+constexpr u64 ON_FAULT_STACK = 1U << 2 | 1U << 8 | 1U << 18;
 
 // SDM vol. 3A, 7.7: 64-bit values at odd multiples of 4, hence in halves.
 struct task_state {
@@ -45,13 +47,16 @@ struct table_pointer {
 };
 static_assert(offsetof(table_pointer, base) == offsetof(table_pointer, limit) + 2);
 
-alignas(16) constinit u8 g_exception_stack[16 * 1024] = {};
+alignas(16) constinit u8 g_fault_stack[16 * 1024] = {};
 constinit task_state g_task = {};
 constinit gate g_idt[EXCEPTIONS] = {};
 
 constinit u64 g_gdt[] = {
     0,
-    0x00af9b000000ffff,  // CODE_SEGMENT: 64-bit code, accessed
+    0x00af9b000000ffff,  // KERNEL_CODE: 64-bit code, accessed
+    0x00cf93000000ffff,  // KERNEL_DATA
+    0x00cff3000000ffff,  // USER_DATA: for ring 3
+    0x00affb000000ffff,  // USER_CODE
     0,                   // TASK_SEGMENT: two entries, described below
     0,
 };
@@ -66,17 +71,21 @@ void describe_task() {
     g_gdt[TASK_SEGMENT / 8 + 1] = base >> 32;
 }
 
-void set_exception_stack() {
-    const u64 top = vaddr_t{g_exception_stack + sizeof g_exception_stack}.value();
-    g_task.interrupt_stacks[EXCEPTION_STACK - 1][0] = static_cast<u32>(top);
-    g_task.interrupt_stacks[EXCEPTION_STACK - 1][1] = static_cast<u32>(top >> 32);
+void set_stack(u32 (&halves)[2], vaddr_t top) {
+    halves[0] = static_cast<u32>(top.value());
+    halves[1] = static_cast<u32>(top.value() >> 32);
+}
+
+void describe_stacks() {
+    set_stack(g_task.interrupt_stacks[FAULT_STACK - 1],
+              vaddr_t{g_fault_stack + sizeof g_fault_stack});
     g_task.io_map = sizeof g_task;  // none
 }
 
-gate gate_to(u64 handler) {
+gate gate_to(u64 handler, u16 stack) {
     return {static_cast<u16>(handler),
-            CODE_SEGMENT,
-            INTERRUPT_GATE | EXCEPTION_STACK,
+            KERNEL_CODE,
+            static_cast<u16>(INTERRUPT_GATE | stack),
             static_cast<u16>(handler >> 16),
             static_cast<u32>(handler >> 32),
             0};
@@ -86,9 +95,10 @@ gate gate_to(u64 handler) {
 
 void initialize(const u64 (&vectors)[EXCEPTIONS]) {
     describe_task();
-    set_exception_stack();
+    describe_stacks();
     for (u64 number = 0; number < EXCEPTIONS; ++number) {
-        g_idt[number] = gate_to(vectors[number]);
+        const bool apart = (ON_FAULT_STACK >> number) % 2 != 0;
+        g_idt[number] = gate_to(vectors[number], apart ? FAULT_STACK : 0);
     }
 
     const table_pointer gdt{{}, sizeof g_gdt - 1, vaddr_t{g_gdt}.value()};
@@ -96,6 +106,13 @@ void initialize(const u64 (&vectors)[EXCEPTIONS]) {
     asm volatile("lgdt (%0)" : : "r"(gdt.operand()) : "memory");
     asm volatile("ltr %0" : : "r"(TASK_SEGMENT) : "memory");
     asm volatile("lidt (%0)" : : "r"(idt.operand()) : "memory");
+}
+
+void set_trap_stack(vaddr_t top) { set_stack(g_task.privilege_stacks[0], top); }
+
+bool is_fault_stack(vaddr_t start, u64 size) {
+    const vaddr_t bottom{g_fault_stack};
+    return bottom <= start && start <= bottom + (sizeof g_fault_stack - size);
 }
 
 }  // namespace segments

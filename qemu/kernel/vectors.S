@@ -1,6 +1,7 @@
 # Where the CPU goes on an exception: one stub a vector. Each leaves the same frame on the stack
-# (exceptions.hpp) and passes it to report_exception. The CFI lets a debugger unwind through it to
-# the code that failed.
+# (exceptions.hpp) and passes it to report_exception; the CFI lets a debugger unwind through it to
+# the code that failed. An exception of ring 3 has begun the same frame in the process's context,
+# and user/user_mode.S ends it.
 
     .cfi_sections .debug_frame
     .text
@@ -8,6 +9,12 @@
 # Vectors for which the CPU pushes an error code: SDM vol. 3A, table 6-1.
     .set WITH_ERROR_CODE, \
     1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21
+
+# As in segments.cpp: these come on a stack of their own from wherever, and end everything.
+    .set ON_FAULT_STACK, 1 << 2 | 1 << 8 | 1 << 18
+
+    .set RING, 3                                # in the selector of the code segment
+    .set FRAME_CS, 24                           # behind vector, error and rip
 
 #define ALL_VECTORS \
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, \
@@ -31,7 +38,11 @@ exception_\number:
     .endif
     pushq   $\number
     .cfi_adjust_cfa_offset 8
+    .if ON_FAULT_STACK >> \number & 1
+    jmp     exception_fatal
+    .else
     jmp     exception_common
+    .endif
     .cfi_endproc
     .endm
 
@@ -53,6 +64,9 @@ exception_common:
     .cfi_def_cfa rsp, 56
     .cfi_offset rip, -40
     .cfi_offset rsp, -16
+    testb   $RING, FRAME_CS(%rsp)
+    jnz     leave_user
+exception_fatal:
     save rax
     save rbx
     save rcx

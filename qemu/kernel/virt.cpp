@@ -3,7 +3,11 @@
 #include "lib/bytes.hpp"
 #include "paging.hpp"
 #include "physical.hpp"
+#include "routing.hpp"
+#include "trace.hpp"
 
+using coronel::operation;
+using coronel::traced_operation;
 using memory::error_kind;
 
 namespace {
@@ -24,17 +28,23 @@ void virt::add_nodes(vaddr_t page) {
     }
 }
 
-void virt::setup(vaddr_t start, u64 size) {
+outcome virt::setup(vaddr_t start, u64 size) {
     lib::spinlock_guard guard{lock_};
     start_ = start.value();
     end_ = (start + size).value();
-    if (size != 0) {  // a region is never empty
-        join(start_, size, nullptr);
+    return size == 0 ? outcome::done : join(start_, size, nullptr);  // a region is never empty
+}
+
+void virt::give_up() {
+    lib::spinlock_guard guard{lock_};
+    while (free_mem_list_.first() != nullptr) {
+        remove(free_mem_list_.first());
     }
 }
 
 vaddr_t virt::alloc(u64 size) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::virt_alloc, size, this};
     grow_pool();
 
     // Check.
@@ -53,11 +63,12 @@ vaddr_t virt::alloc(u64 size) {
     // Commit.
     const vaddr_t start{region->start};
     cut(region, start.value(), rounded);
-    return start;
+    return traced.result(start);
 }
 
 vaddr_t virt::alloc(vaddr_t start, u64 size) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::virt_alloc_at, start, size, this};
     grow_pool();
 
     // Check.
@@ -75,18 +86,19 @@ vaddr_t virt::alloc(vaddr_t start, u64 size) {
     }
     const bool in_the_middle = region->start < start.value() &&
                                start.value() + rounded < region->start + region->size;
-    if (in_the_middle && spare_ == nullptr) {
+    if (in_the_middle && !has_spare()) {
         refuse(error_kind::out_of_memory, start.value());
         return {};
     }
 
     // Commit.
     cut(region, start.value(), rounded);
-    return start;
+    return traced.result(start);
 }
 
 void virt::free(vaddr_t start, u64 size) {
     lib::spinlock_guard guard{lock_};
+    traced_operation traced{operation::virt_free, start, size, this};
     grow_pool();
 
     // Check.
@@ -109,6 +121,16 @@ void virt::free(vaddr_t start, u64 size) {
     if (join(start.value(), rounded, upper) == outcome::failed) {
         refuse(error_kind::out_of_memory, start.value());
     }
+}
+
+bool virt::has_free(vaddr_t start, u64 size) {
+    lib::spinlock_guard guard{lock_};
+    const u64 end = start.value() + size;
+    const node* region = free_mem_list_.first();
+    while (region != nullptr && region->start + region->size <= start.value()) {
+        region = region->next;
+    }
+    return region != nullptr && region->start < end;
 }
 
 // The kernel manager buys its own nodes, early enough that this cannot need any (docs/spec.md
@@ -140,12 +162,24 @@ void virt::grow_pool() {
     add_nodes(page);
 }
 
-virt::node* virt::take_spare() {
-    node* const taken = spare_;
-    if (taken != nullptr) {
-        spare_ = taken->next;
-        --spare_count_;
+// Whether there is a node to take. One from the heap is bought for this and taken at once.
+bool virt::has_spare() {
+    if (nodes_from_ == node_source::heap && spare_ == nullptr) {
+        void* const bought = memory::kalloc(sizeof(node));
+        if (bought != nullptr) {
+            push_spare(static_cast<node*>(bought));
+        }
     }
+    return spare_ != nullptr;
+}
+
+virt::node* virt::take_spare() {
+    if (!has_spare()) {
+        return nullptr;
+    }
+    node* const taken = spare_;
+    spare_ = taken->next;
+    --spare_count_;
     return taken;
 }
 
@@ -153,6 +187,14 @@ void virt::push_spare(node* unused) {
     *unused = {0, 0, spare_, nullptr};
     spare_ = unused;
     ++spare_count_;
+}
+
+void virt::give_back(node* unused) {
+    if (nodes_from_ == node_source::heap) {
+        memory::kfree(unused);
+    } else {
+        push_spare(unused);
+    }
 }
 
 virt::node* virt::find_first_fit(u64 size) const {
@@ -229,7 +271,7 @@ outcome virt::join(u64 start, u64 size, node* upper) {
 
 void virt::remove(node* region) {
     free_mem_list_.remove(region);
-    push_spare(region);
+    give_back(region);
 }
 
 void virt::refuse(error_kind kind, u64 subject) { memory::report(errors_, "virt", kind, subject); }

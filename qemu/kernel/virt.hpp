@@ -17,11 +17,19 @@ public:
         node* prev;
     };
 
+    // Where nodes come from and go back to (docs/spec.md 6.2, 15.6).
+    enum class node_source : u32 { pool, heap };
+
+    constexpr explicit virt(node_source nodes_from = node_source::pool) : nodes_from_{nodes_from} {}
+
     // Puts the nodes of one zeroed page into the pool.
     void add_nodes(vaddr_t page);
 
-    // All of [start, start + size) becomes free.
-    void setup(vaddr_t start, u64 size);
+    // All of [start, start + size) becomes free. Fails when there is no node to say so.
+    outcome setup(vaddr_t start, u64 size);
+
+    // Returns all nodes to the heap. Nothing is free any more.
+    void give_up();
 
     // The first region that is large enough, cut at its front; or null.
     vaddr_t alloc(u64 size);
@@ -31,12 +39,20 @@ public:
 
     void free(vaddr_t start, u64 size);
 
+    // Whether any byte of [start, start + size) lies in a free region.
+    bool has_free(vaddr_t start, u64 size);
+
+    // Counts and logs what the owner of the regions found wrong.
+    void refuse(memory::error_kind kind, u64 subject);
+
 private:
     struct layout;
 
     void grow_pool();
+    bool has_spare();
     node* take_spare();
     void push_spare(node* unused);
+    void give_back(node* unused);
 
     node* find_first_fit(u64 size) const;
     node* find_holder(u64 start, u64 size) const;
@@ -45,7 +61,6 @@ private:
     void cut(node* region, u64 start, u64 size);
     outcome join(u64 start, u64 size, node* upper);
     void remove(node* region);
-    void refuse(memory::error_kind kind, u64 subject);
 
     lib::ilist<node*> free_mem_list_;
     node* spare_ = nullptr;
@@ -54,6 +69,7 @@ private:
     u64 end_ = 0;
     u64 errors_[memory::ERROR_KINDS] = {};
     lib::spinlock lock_;
+    node_source nodes_from_;
 };
 
 extern virt* g_kernel_virtual_manager;
@@ -74,4 +90,5 @@ struct virt::layout {
     static_assert(offsetof(virt, end_) == 48);
     static_assert(offsetof(virt, errors_) == 56);
     static_assert(offsetof(virt, lock_) == 96);
+    static_assert(offsetof(virt, nodes_from_) == 100);
 };

@@ -50,7 +50,7 @@ def test_after_the_same_operations_the_memory_is_the_same(memory: str, seed: int
         gdb.attach(qemu.gdb_socket, KERNEL_ELF)
         kernel = Kernel(qemu, gdb)
         information = kernel.boot_information()
-        model = Machine.boot(information.memory_map, information.reserved, kernel.image())
+        model = Machine.boot(information.memory_map, information.reserved, kernel.image(), trace_records=4096)
 
         gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
         assert compare(kernel, model) == []

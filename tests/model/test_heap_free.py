@@ -5,7 +5,9 @@ import pytest
 from model.errors import CpuException, ErrorKind
 from model.machine import Machine
 from tests.model.heap_view import (
+    FREE,
     U64,
+    USED,
     B,
     blocks,
     counts,
@@ -114,6 +116,17 @@ def test_free_of_what_is_not_in_the_heap(machine: Machine, row: list[int], point
     before = whole_heap(machine)
     assert not machine.heap.free(pointer)
     expect_refusal(machine, before, ErrorKind.INVALID_POINTER)
+
+
+@pytest.mark.parametrize(
+    ("magic", "kind"), [(FREE, ErrorKind.DOUBLE_FREE), (USED, ErrorKind.CORRUPTION_DETECTED)]
+)
+def test_the_last_place_for_a_header_is_looked_at(machine: Machine, magic: int, kind: ErrorKind) -> None:
+    machine.heap.malloc(65488)
+    poke(machine, 0x10000 - 48, 32, magic)
+    before = whole_heap(machine)
+    assert not machine.heap.free(B + 0x10000)
+    expect_refusal(machine, before, kind)
 
 
 def test_free_inside_a_block_is_invalid(machine: Machine, row: list[int]) -> None:

@@ -76,6 +76,14 @@ def test_data_that_is_aligned_already_has_no_front(machine: Machine) -> None:
     assert [at for at, _, _ in blocks(machine)] == [0, 64, 208, 288]
 
 
+def test_an_exact_fit(machine: Machine) -> None:
+    machine.heap.malloc(160)  # data at 48, then at 256
+    exact = machine.heap.malloc(112)
+    machine.heap.malloc(16)
+    machine.heap.free(exact)
+    assert machine.heap.aligned_alloc(256, 112) == exact == B + 256
+
+
 def test_a_front_of_exactly_64_bytes(machine: Machine) -> None:
     machine.heap.malloc(96)  # data at 192: 256 − 192 = 64
     assert machine.heap.aligned_alloc(256, 32) == B + 256

@@ -1,6 +1,6 @@
 #include "scenarios/scenario.hpp"
 
-#include "checkpoint.hpp"
+#include "scenarios/checkpoint_count.hpp"
 #include "serial.hpp"
 
 namespace coronel {
@@ -16,6 +16,10 @@ constexpr scenario g_scenarios[] = {
     {"boot", run_boot},
     {"mixed", run_mixed},
     {"overflow", run_overflow},
+    {"bench", run_bench},
+    {"processes", run_processes},
+    {"mmap_churn", run_mmap_churn},
+    {"many_processes", run_many_processes},
 };
 
 const scenario* find(lib::text name) {
@@ -30,7 +34,6 @@ const scenario* find(lib::text name) {
 }  // namespace
 
 void run_scenarios(const options& wanted) {
-    u64 number = 0;
     lib::text rest = wanted.scenarios;
     while (!rest.is_empty()) {
         const lib::text name = lib::take_piece(rest, ',');
@@ -43,9 +46,7 @@ void run_scenarios(const options& wanted) {
             continue;
         }
         chosen->run(wanted);
-        ++number;
-        serial::line("checkpoint ", number, " ", chosen->name);
-        coronel_checkpoint(number, chosen->name);
+        pass_checkpoint(chosen->name);
     }
 }
 

@@ -1,0 +1,111 @@
+#include "user/process.hpp"
+
+#include <new>
+
+#include "routing.hpp"
+#include "serial.hpp"
+#include "user/program.hpp"
+#include "user/user_mode.hpp"
+#include "user/user_space.hpp"
+
+constinit coronel::process* g_process_list = nullptr;
+
+namespace coronel {
+
+namespace {
+
+constinit u64 g_next_pid = 1;
+
+void append(process* added) {
+    process** end = &g_process_list;
+    while (*end != nullptr) {
+        end = &(*end)->next;
+    }
+    *end = added;
+}
+
+void remove(process* gone) {
+    process** place = &g_process_list;
+    while (*place != nullptr && *place != gone) {
+        place = &(*place)->next;
+    }
+    if (*place == gone) {
+        *place = gone->next;
+    }
+}
+
+// The arguments lie at the upper end of the stack, and the first parameter says where.
+outcome push_arguments(process& started, const boot_module& module) {
+    const vaddr_t place = USER_END - sizeof module.arguments;
+    started.context.rdi = place.value();
+    started.context.rsp = place.value();
+    return started.memory.bytes().write(place, module.arguments, sizeof module.arguments);
+}
+
+// The pages of the program with its contents, and registers to start with.
+outcome fill(process& started, const program& chosen, const boot_module& module) {
+    const program::segment& code = chosen.code();
+    const program::segment& data = chosen.data();
+    if (started.memory.setup_memory_layout(code.start, code.memory_bytes, data.start,
+                                           data.memory_bytes) == outcome::failed ||
+        chosen.load(started.memory.bytes()) == outcome::failed) {
+        return outcome::failed;
+    }
+    started.context.rip = chosen.entry().value();
+    return push_arguments(started, module);
+}
+
+}  // namespace
+
+process* create_process(lib::text name) {
+    // Find.
+    void* const place = memory::kalloc(sizeof(process));
+    if (place == nullptr) {
+        return nullptr;
+    }
+    process* const created = new (place) process{};
+    created->pid = g_next_pid++;
+    for (u64 index = 0; index < name.length() && index < sizeof created->name - 1; ++index) {
+        created->name[index] = name[index];
+    }
+
+    // Commit, or undo.
+    if (created->memory.create() == outcome::failed ||
+        created->memory.setup_stack(USER_STACK_AT_START) == outcome::failed) {
+        created->memory.cleanup_all();
+        memory::kfree(created);
+        return nullptr;
+    }
+    user_mode::prepare(created->context);
+    append(created);
+    return created;
+}
+
+process* load_process(const boot_module& module, u64 number) {
+    // Check.
+    program chosen;
+    const lib::text refused = chosen.read(module);
+    if (!refused.is_empty()) {
+        serial::line("module ", number, ": ", refused);
+        return nullptr;
+    }
+
+    // Commit, or undo.
+    process* const created = create_process(lib::text{module.name});
+    if (created != nullptr && fill(*created, chosen, module) == outcome::done) {
+        return created;
+    }
+    if (created != nullptr) {
+        destroy_process(created);
+    }
+    serial::line("module ", number, ": out of memory");
+    return nullptr;
+}
+
+void destroy_process(process* ended) {
+    remove(ended);
+    ended->memory.cleanup_all();
+    memory::kfree(ended);
+}
+
+}  // namespace coronel

@@ -1,0 +1,37 @@
+#include "checks.hpp"
+
+// `deep` uses nearly the whole stack, `guard` more than there is (docs/spec.md 14.4, 14.5).
+
+namespace {
+
+constexpr u64 STACK_LIMIT = 0x7f800000;
+
+// A frame of a bit more than a page; the sum makes the compiler keep each of them.
+[[gnu::noinline]] u64 descend(u64 depth) {
+    volatile u8 local[4096];
+    local[0] = static_cast<u8>(depth);
+    local[4095] = 1;
+    const u64 below = depth == 0 ? 0 : descend(depth - 1);
+    return below + local[0] + local[4095];
+}
+
+}  // namespace
+
+int run(const char* arguments) {
+    checks check;
+    if (lib::text{arguments} == "guard") {
+        descend(1U << 20);
+        check.expect("the guard", false);
+        return check.result();
+    }
+    u8 here = 0;
+    const u64 room = address_of(&here) - STACK_LIMIT;
+    check.expect("before", room > (7U << 20));
+    check.expect("deep", descend(1900) != 0);
+    // All at once: to the lowest page.
+    volatile u8* const lowest = reinterpret_cast<volatile u8*>(STACK_LIMIT);
+    check.expect("lowest page", *lowest == 0);
+    *lowest = 1;
+    check.expect("written", *lowest == 1);
+    return check.result();
+}
