@@ -59,7 +59,7 @@ class HeapAllocator:
         """The heap whose object lies at `address`."""
         fields = Structure(memory, HEAP, address)
         journal = Journal(Part.HEAP, memory, fields.field_address("errors_"), listener)
-        return HeapAllocator(fields, HeapBlocks(fields), journal, regions, frames, paging)
+        return HeapAllocator(fields, HeapBlocks(fields, regions), journal, regions, frames, paging)
 
     # The operations, as the kernel's callers see them.
 
@@ -113,17 +113,17 @@ class HeapAllocator:
 
     def _find(self, fits: Callable[[HeapBlock], bool], expansion_bytes: int) -> HeapBlock | Refusal:
         """The first free block that fits; when none does, the last one after an expansion (§7.4)."""
-        extent = self.blocks.extent()
         last: HeapBlock | None = None
         address = VirtualAddress(self.fields.get("first_block_"))
         while address != _NULL:
             # Every header is judged before it is believed; `prev` also makes a cycle impossible.
-            if not extent.can_hold_header(address):
-                return Refusal(ErrorKind.CORRUPTION_DETECTED, address)
-            block = self.blocks.read(address)
-            if not extent.is_valid(block) or block.prev != (last.address if last else _NULL):
+            block = self.blocks.read_valid(address)
+            if block is None or block.prev != (last.address if last else _NULL):
                 return Refusal(ErrorKind.CORRUPTION_DETECTED, address)
             if is_free(block) and fits(block):
+                # §7.3a: it will be taken, and what follows it linked anew.
+                if not self.blocks.is_followed_well(block):
+                    return Refusal(ErrorKind.CORRUPTION_DETECTED, address)
                 return block
             last, address = block, block.next
         return self._expand(last, expansion_bytes)
@@ -160,6 +160,8 @@ class HeapAllocator:
         block = self._check(pointer)
         if isinstance(block, Refusal):
             return block
+        if self._absorbs_badly(block):
+            return Refusal(ErrorKind.CORRUPTION_DETECTED, pointer)
         # commit
         self.blocks.set_state(block.address, FREE)
         self.fields.add("total_allocated_", -block.size_bytes)
@@ -174,9 +176,8 @@ class HeapAllocator:
 
     def _check(self, pointer: int) -> HeapBlock | Refusal:
         """The used block whose data begins at `pointer`, or what is wrong with it (§7.5)."""
-        extent = self.blocks.extent()
         address = VirtualAddress(pointer - HEADER_BYTES)
-        if not extent.can_hold_header(address):
+        if not self.blocks.can_hold_header(address):
             return Refusal(ErrorKind.INVALID_POINTER, pointer)
         block = self.blocks.read(address)
         if block.magic == RULES.magic_free:
@@ -186,9 +187,16 @@ class HeapAllocator:
             listed = self.blocks.is_reachable(address)
             kind = ErrorKind.CORRUPTION_DETECTED if listed else ErrorKind.INVALID_POINTER
             return Refusal(kind, pointer)
-        if not extent.is_valid(block) or not self.blocks.is_linked(block):
+        if not self.blocks.extent().is_valid(block) or not self.blocks.is_linked(block):
             return Refusal(ErrorKind.CORRUPTION_DETECTED, pointer)
         return block
+
+    def _absorbs_badly(self, block: HeapBlock) -> bool:
+        """Whether a linked block would absorb a next one that is not followed well (§7.3a)."""
+        if not block.next:
+            return False
+        after = self.blocks.read(block.next)
+        return is_free(after) and touches(block, after) and not self.blocks.is_followed_well(after)
 
     def _absorb_next(self, block: HeapBlock) -> HeapBlock:
         """Join the next block, if it is free and touched; `block` as it is then."""
@@ -214,13 +222,18 @@ class HeapAllocator:
         if isinstance(size, Refusal):
             return size
         # smaller or equal: the rest becomes a free block, joined with the next one
-        if size <= block.size_bytes:
+        shrinks = size <= block.size_bytes
+        absorbs = block.size_bytes - size >= SPLIT_BYTES if shrinks else self._can_grow(block, size)
+        if absorbs and self._absorbs_badly(block):
+            return Refusal(ErrorKind.CORRUPTION_DETECTED, pointer)
+        if shrinks:
             rest = self._cut(block, size)
             if rest is not None:
                 self._absorb_next(rest)
             return pointer
         # larger: in place when the next block is free and large enough
-        if self._grow_in_place(block, size):
+        if absorbs:
+            self._grow_in_place(block, size)
             return pointer
         # elsewhere: a new block, the data copied, the old one freed
         moved = self._malloc(size)
@@ -231,19 +244,19 @@ class HeapAllocator:
         self._free(pointer)
         return moved
 
-    def _grow_in_place(self, block: HeapBlock, size: int) -> bool:
-        """Absorb the next block and cut what is too much; False when that is not enough (§7.6)."""
+    def _can_grow(self, block: HeapBlock, size: int) -> bool:
+        """Whether the next block is free, touched and large enough (§7.6)."""
         if block.next == _NULL:
             return False
         after = self.blocks.read(block.next)
-        if not is_free(after) or not touches(block, after):
-            return False
-        if block.size_bytes + HEADER_BYTES + after.size_bytes < size:
-            return False
-        grown = self.blocks.absorb(block, after)
+        enough = block.size_bytes + HEADER_BYTES + after.size_bytes >= size
+        return is_free(after) and touches(block, after) and enough
+
+    def _grow_in_place(self, block: HeapBlock, size: int) -> None:
+        """Absorb the next block and cut what is too much (§7.6)."""
+        grown = self.blocks.absorb(block, self.blocks.read(block.next))
         self.fields.add("total_allocated_", grown.size_bytes - block.size_bytes)
         self._cut(grown, size)
-        return True
 
     # §7.7 calloc, aligned_alloc
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from model.layouts import HEAP_BLOCK
 from model.records import HeapBlock, HeapRules
+from model.regions import RegionAllocator
 from model.structure import Structure, decoder
 from model.types import VirtualAddress, is_aligned
 
@@ -75,6 +76,7 @@ class HeapBlocks:
     """The blocks of the heap whose object is `fields`."""
 
     fields: Structure
+    regions: RegionAllocator
 
     def extent(self) -> Extent:
         """Where headers may lie at the moment."""
@@ -89,11 +91,23 @@ class HeapBlocks:
 
     def read_valid(self, address: VirtualAddress) -> HeapBlock | None:
         """The header at `address`; None when it is not valid (§7.3)."""
-        extent = self.extent()
-        if not extent.can_hold_header(address):
+        if not self.can_hold_header(address):
             return None
         block = self.read(address)
-        return block if extent.is_valid(block) else None
+        return block if self.extent().is_valid(block) else None
+
+    def can_hold_header(self, address: VirtualAddress) -> bool:
+        """Whether a header may be looked at: aligned, in the heap, and not where nothing is mapped (§7.3)."""
+        if not self.extent().can_hold_header(address):
+            return False
+        return not self.regions.is_free_anywhere(address, HEADER_BYTES)
+
+    def is_followed_well(self, block: HeapBlock) -> bool:
+        """Whether what follows a block may be linked anew (§7.3a)."""
+        if block.next == 0:
+            return True
+        after = self.read_valid(block.next)
+        return after is not None and after.prev == block.address
 
     def is_linked(self, block: HeapBlock) -> bool:
         """Whether both neighbours are valid and point back at a block (§7.5)."""
@@ -104,20 +118,15 @@ class HeapBlocks:
             before = self.read_valid(block.prev)
             if before is None or before.next != block.address:
                 return False
-        if block.next:
-            after = self.read_valid(block.next)
-            if after is None or after.prev != block.address:
-                return False
-        return True
+        return self.is_followed_well(block)
 
     def is_reachable(self, address: VirtualAddress) -> bool:
         """Whether `next` leads from `first_block_` to `address`, within the bounds of §7.5."""
-        extent = self.extent()
         position = VirtualAddress(self.fields.get("first_block_"))
         for _ in range(self.fields.get("heap_size_") // SPLIT_BYTES):
             if position == address:
                 return True
-            if not extent.can_hold_header(position):
+            if not self.can_hold_header(position):
                 return False
             position = self.read(position).next
         return False

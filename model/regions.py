@@ -73,6 +73,13 @@ class RegionAllocator:
         self._grow_pool()
         return bool(self.journal.conclude("free", (address, size_bytes), self._free(address, size_bytes)))
 
+    def is_free_anywhere(self, address: int, size_bytes: int) -> bool:
+        """Whether a free region, where nothing is mapped, holds a byte of [address, address + size_bytes)."""
+        return any(
+            region.start < address + size_bytes and address < region.start + region.size_bytes
+            for region in self.nodes.regions()
+        )
+
     def _setup(self, start: int, size_bytes: int) -> int | Refusal:
         # check
         end = start + size_bytes
