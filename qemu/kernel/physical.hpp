@@ -35,6 +35,9 @@ public:
 
     u64 free_count() const { return free_count_; }
 
+    // The node that describes a frame below physical_end_.
+    const frame* node_of(paddr_t address) const { return &nodes_[address.value() / PAGE_SIZE]; }
+
 private:
     struct layout;
 

@@ -136,6 +136,16 @@ def test_a_smashed_head_is_corruption(early: VirtualMemory, frames: FrameAllocat
     assert early.read(NODES, 16 * FRAMES) == before
 
 
+def test_what_lies_behind_the_array_is_no_node_whatever_it_holds(
+    early: VirtualMemory, frames: FrameAllocator
+) -> None:
+    behind = VirtualAddress(NODES + 16 * FRAMES)
+    early.write_u64(behind, FRAMES * 4096)
+    early.write_u64(VirtualAddress(OBJECT + 8), behind)
+    assert frames.alloc() == 0
+    assert errors(early) == [0, 0, 1, 0, 0]
+
+
 def test_a_node_with_the_address_of_another_frame_is_corruption(
     early: VirtualMemory, frames: FrameAllocator
 ) -> None:

@@ -105,6 +105,7 @@ def test_the_early_map_is_at_0_and_at_kernel_base() -> None:
     assert memory.read_u64(virt(0x1000)) == 42
     assert memory.physical.read_u64(phys(0x1000)) == 42
     assert memory.read(virt(KERNEL_BASE + 0x3FFF_FFFF), 1) == b"\0"
+    assert memory.read(virt(KERNEL_BASE), 1) == memory.read(virt(0), 1) == b"\0"
     for address in (KERNEL_BASE + 0x4000_0000, 0x4000_0000, KERNEL_BASE - 1):
         with pytest.raises(CpuException) as caught:
             memory.read(virt(address), 1)

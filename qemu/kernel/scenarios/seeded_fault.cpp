@@ -16,6 +16,15 @@ void keep(u8 (&bytes)[MAX_SEEDED_BYTES], const seeded_fault& fault) {
 
 }  // namespace
 
+void seeded_fault::begin(const bug& which) {
+    *this = {};
+    kind = which.kind;
+    line = which.line;
+    file = which.file;
+    name = which.scenario;
+    caller = which.function;
+}
+
 void seeded_fault::keep_original() { keep(original, *this); }
 
 void seeded_fault::keep_written() { keep(written, *this); }

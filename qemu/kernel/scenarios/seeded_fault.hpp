@@ -7,12 +7,37 @@ namespace coronel {
 enum class fault_kind : u32 {
     none,
     heap_overflow,
+    shared_user_page,
+    kernel_user_bit,
+    heap_underflow,
+    use_after_free,
+    double_free,
+    invalid_free,
+    wild_write,
+    smashed_link,
+    cyclic_list,
+    frame_double_free,
+    frame_free_mapped,
+    page_entry_scribble,
+    region_overlap,
+    stack_overflow,
+    memory_leak,
 };
 
 inline constexpr u64 MAX_SEEDED_BYTES = 64;
 
+// A bug in the source: what it is, whose, and where.
+struct bug {
+    fault_kind kind;
+    const char* scenario;
+    const char* file;
+    u32 line;      // of the faulty statement
+    u64 function;  // its first address
+};
+
 // What a buggy scenario knows of its own bug, for tests to compare with what a debugger finds
-// (docs/spec.md 10, 11.4). Addresses are virtual.
+// (docs/spec.md 10, 11.4). Addresses are virtual. Where no block is concerned, the victim is the
+// record that describes what is: a frame's node.
 struct seeded_fault {
     fault_kind kind;
     u32 line;                       // of the faulty statement
@@ -25,6 +50,9 @@ struct seeded_fault {
     u64 caller;                     // an address inside the faulty function
     u8 original[MAX_SEEDED_BYTES];  // the damaged bytes before, as many as fit
     u8 written[MAX_SEEDED_BYTES];   // and after
+
+    // Forgets the bug before and says which one comes; the addresses follow.
+    void begin(const bug& which);
 
     // Copy the damaged bytes: before the bug strikes, and when it has.
     void keep_original();

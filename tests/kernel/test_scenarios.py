@@ -1,0 +1,156 @@
+"""Every scenario of qemu/scenarios.toml on the real kernel; the judge is what the kernel noted of its bug."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab.gdbmi import Gdb
+from lab.machine import Machine
+from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF, ROOT
+from lab.scenarios import Scenario, scenarios
+from lab.stopped import Stopped
+
+KINDS = (
+    "out_of_memory",
+    "virtual_space_exhausted",
+    "corruption_detected",
+    "double_free",
+    "invalid_pointer",
+)
+COUNTERS = {
+    "g_kernel_heap": "g_kernel_heap->errors_",
+    "g_physical_manager": "g_physical_manager->errors_",
+    "g_kernel_virtual_manager": "g_kernel_virtual_manager->errors_",
+    "paging": "paging::errors_",
+    "placement": "memory::placement_errors_",
+}
+COMMANDS = ("heapcheck", "frames", "regions")
+MAX_BYTES = 64  # of the damage, in g_seeded_fault
+LONGEST_BUG = 10  # lines of a faulty function
+EXITS = [scenario for scenario in scenarios().values() if scenario.ends == "exit"]
+STOPS = [scenario for scenario in scenarios().values() if scenario.ends != "exit"]
+
+
+@contextmanager
+def stopped_in(scenario: Scenario) -> Iterator[Stopped]:
+    """The kernel where the scenario has left it."""
+    with (
+        Machine(
+            BOOT_ELF,
+            scenario.append,
+            memory=scenario.memory,
+            cpus=scenario.cpus,
+            paused=True,
+            extra=scenario.extra,
+        ) as machine,
+        Gdb(script=GDB_SCRIPT) as gdb,
+    ):
+        gdb.attach(machine.gdb_socket, KERNEL_ELF)
+        if scenario.ends == "exception":
+            gdb.run_to("coronel_fault_stop", scenario.timeout)
+        else:
+            gdb.run_to("coronel_checkpoint", scenario.timeout)
+            # Processes that pause pass checkpoints of their own (docs/spec.md §14.7).
+            while scenario.name not in gdb.console("output name"):
+                gdb.run_to("coronel_checkpoint", scenario.timeout)
+        yield Stopped(machine, gdb)
+
+
+@pytest.mark.parametrize("scenario", STOPS, ids=lambda scenario: scenario.name)
+def test_a_scenario_leaves_what_the_list_says(scenario: Scenario) -> None:
+    with stopped_in(scenario) as stopped:
+        check_serial(scenario, stopped.machine.serial())
+        assert errors(stopped.gdb) == scenario.errors
+        kind = stopped.gdb.evaluate(f"g_seeded_fault.kind == coronel::fault_kind::{scenario.fault}")
+        assert kind == 1
+        if scenario.fault == "none":
+            for command in COMMANDS:
+                assert stopped.report(command, 0)["findings"] == []
+        else:
+            check_bug(scenario, stopped.gdb)
+        for command, codes in scenario.findings.items():
+            assert [finding["code"] for finding in stopped.report(command, 1)["findings"]] == codes
+
+
+@pytest.mark.parametrize("scenario", EXITS, ids=lambda scenario: scenario.name)
+def test_a_scenario_leaves_qemu_with_its_status(scenario: Scenario) -> None:
+    with Machine(BOOT_ELF, scenario.append, memory=scenario.memory, cpus=scenario.cpus) as machine:
+        status = machine.wait_exit(scenario.timeout)
+        check_serial(scenario, machine.serial())
+    assert status == scenario.exit_status
+
+
+def check_serial(scenario: Scenario, log: str) -> None:
+    for expected in scenario.serial:
+        assert re.search(rf"^coronel: {expected}$", log, re.M), f"no {expected!r} in:\n{log}"
+
+
+def errors(gdb: Gdb) -> dict[str, dict[str, int]]:
+    """Manager → kind → how many, of what is not 0."""
+    found = {
+        manager: {
+            kind: count
+            for index, kind in enumerate(KINDS)
+            if (count := gdb.evaluate(f"{expression}[{index}]"))
+        }
+        for manager, expression in COUNTERS.items()
+    }
+    return {manager: counts for manager, counts in found.items() if counts}
+
+
+def check_bug(scenario: Scenario, gdb: Gdb) -> None:
+    """The record is complete and true: the statement is one, in that function, and did what it says."""
+    truth = {name: gdb.evaluate(f"g_seeded_fault.{name}") for name in ("line", "caller", "address", "length")}
+    assert scenario.name in gdb.console("output g_seeded_fault.name")
+    file = gdb.console("output g_seeded_fault.file").split('"')[1]
+    around = (ROOT / "qemu" / "kernel" / file).read_text().splitlines()[truth["line"] - 2 : truth["line"]]
+    assert [line for line in around if "// The bug: " in line], (file, truth["line"])
+    function_file, function_line, _ = function_at(gdb, truth["caller"])
+    assert function_file == file
+    assert 0 <= truth["line"] - function_line < LONGEST_BUG
+    if scenario.damages:
+        known = min(truth["length"], MAX_BYTES)
+        assert known > 0
+        (block,) = gdb.mi(f"-data-read-memory-bytes {truth['address']:#x} {known}")["memory"]
+        written = seeded_bytes(gdb, "written", known)
+        assert bytes.fromhex(block["contents"]) == written != seeded_bytes(gdb, "original", known)
+
+
+def function_at(gdb: Gdb, address: int) -> tuple[str, int, str]:
+    """File, line and name of the function that address lies in, itself not inlined, by DWARF."""
+    gdb.run(f"python b = gdb.block_for_pc({address:#x})")
+    gdb.run("python while not (b.superblock.is_static or b.superblock.is_global): b = b.superblock")
+    text = gdb.console("python print(b.function.symtab.filename, b.function.line, b.function.print_name)")
+    file, line, name = text.split(maxsplit=2)
+    return file, int(line), name.strip()
+
+
+def seeded_bytes(gdb: Gdb, name: str, count: int) -> bytes:
+    address = gdb.evaluate(f"&g_seeded_fault.{name}")
+    (block,) = gdb.mi(f"-data-read-memory-bytes {address:#x} {count}")["memory"]
+    return bytes.fromhex(block["contents"])
+
+
+def test_the_scribbled_entry_is_in_a_table_the_cpu_uses() -> None:
+    """QEMU's own walk finds it: an entry that allows and has everything, for a frame that cannot exist."""
+    with stopped_in(scenarios()["pte_scribble"]) as stopped:
+        assert re.search(r": 000[0-9a-f]fffffffff000 XG-DACTUW$", stopped.machine.monitor("info tlb"), re.M)
+
+
+def test_the_frame_is_free_and_mapped() -> None:
+    with stopped_in(scenarios()["frame_free_mapped"]) as stopped:
+        page = stopped.gdb.evaluate("g_seeded_fault.address")
+        frame = int(stopped.machine.monitor(f"gva2gpa {page:#x}").split()[1], 16)
+        node = stopped.gdb.evaluate("((physical::frame *)g_seeded_fault.victim)->address")
+        assert frame == node == stopped.gdb.evaluate("g_physical_manager->free_list_->address") != 0
+
+
+def test_the_blocks_are_used_and_nobody_points_to_them() -> None:
+    with stopped_in(scenarios()["leak"]) as stopped:
+        first, last = (stopped.gdb.evaluate(f"g_seeded_fault.{name}") for name in ("victim", "culprit"))
+        used = stopped.gdb.evaluate("g_kernel_heap->num_allocations_ - g_kernel_heap->num_frees_")
+        size = stopped.gdb.evaluate(f"((memory::heap_block *){first})->size")
+        lost = stopped.gdb.evaluate("g_seeded_fault.length") // size
+        assert used == lost == (last - first) // (size + 48) + 1 == 16
