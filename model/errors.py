@@ -37,11 +37,12 @@ class ErrorKind(IntEnum):
 class Refusal:
     """Why an operation was not done.
 
-    `address` is the pointer given or the structure found damaged; 0 when it is about neither.
+    `address` is what the kernel prints (§8.1): the pointer or address refused, the damaged header or node,
+    or the number of bytes asked for.
     """
 
     kind: ErrorKind
-    address: int = 0
+    address: int
 
 
 class Stopped(Exception):

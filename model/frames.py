@@ -69,8 +69,8 @@ class FrameAllocator:
         if any(start < other_end and other_start < end for other_start, other_end in self._ranges()):
             return Refusal(ErrorKind.INVALID_POINTER, start)
         count = self.fields.get("range_count_")
-        if count >= MAXIMUM_RANGES:  # §4.5: one more is logged and ignored
-            return Refusal(ErrorKind.OUT_OF_MEMORY, start)
+        if count >= MAXIMUM_RANGES:  # §4.5: one more is ignored; its line is no error's
+            return 0
         # commit
         self.fields.set("ranges_", start, 2 * count)
         self.fields.set("ranges_", end, 2 * count + 1)
@@ -98,7 +98,7 @@ class FrameAllocator:
     def _alloc(self) -> int | Refusal:
         node = VirtualAddress(self.fields.get("free_list_"))
         if node == 0:  # §4.6
-            return Refusal(ErrorKind.OUT_OF_MEMORY)
+            return Refusal(ErrorKind.OUT_OF_MEMORY, PAGE_BYTES)
         # check: the head is a node of the array, and holds the address of its own frame (§4.6)
         offset = node - self.fields.get("nodes_")
         index = offset // FRAME.size_bytes

@@ -113,16 +113,17 @@ class HeapAllocator:
 
     def _find(self, fits: Callable[[HeapBlock], bool], expansion_bytes: int) -> HeapBlock | Refusal:
         """The first free block that fits; when none does, the last one after an expansion (§7.4)."""
+        extent = self.blocks.extent()
         last: HeapBlock | None = None
         address = VirtualAddress(self.fields.get("first_block_"))
         while address != _NULL:
             # Every header is judged before it is believed; `prev` also makes a cycle impossible.
-            block = self.blocks.read_valid(address)
+            block = self.blocks.read_valid(address, extent)
             if block is None or block.prev != (last.address if last else _NULL):
                 return Refusal(ErrorKind.CORRUPTION_DETECTED, address)
             if is_free(block) and fits(block):
                 # §7.3a: it will be taken, and what follows it linked anew.
-                if not self.blocks.is_followed_well(block):
+                if not self.blocks.is_followed_well(block, extent):
                     return Refusal(ErrorKind.CORRUPTION_DETECTED, address)
                 return block
             last, address = block, block.next
@@ -176,18 +177,18 @@ class HeapAllocator:
 
     def _check(self, pointer: int) -> HeapBlock | Refusal:
         """The used block whose data begins at `pointer`, or what is wrong with it (§7.5)."""
-        address = VirtualAddress(pointer - HEADER_BYTES)
-        if not self.blocks.can_hold_header(address):
+        extent, address = self.blocks.extent(), VirtualAddress(pointer - HEADER_BYTES)
+        if not extent.can_hold_header(address):
             return Refusal(ErrorKind.INVALID_POINTER, pointer)
         block = self.blocks.read(address)
         if block.magic == RULES.magic_free:
             return Refusal(ErrorKind.DOUBLE_FREE, pointer)
         if block.magic != RULES.magic_used:
             # A damaged header is in the list; anything else never was a block.
-            listed = self.blocks.is_reachable(address)
+            listed = self.blocks.is_reachable(address, extent)
             kind = ErrorKind.CORRUPTION_DETECTED if listed else ErrorKind.INVALID_POINTER
             return Refusal(kind, pointer)
-        if not self.blocks.extent().is_valid(block) or not self.blocks.is_linked(block):
+        if not extent.is_valid(block) or not self.blocks.is_linked(block, extent):
             return Refusal(ErrorKind.CORRUPTION_DETECTED, pointer)
         return block
 
@@ -196,7 +197,8 @@ class HeapAllocator:
         if not block.next:
             return False
         after = self.blocks.read(block.next)
-        return is_free(after) and touches(block, after) and not self.blocks.is_followed_well(after)
+        absorbed = is_free(after) and touches(block, after)
+        return absorbed and not self.blocks.is_followed_well(after, self.blocks.extent())
 
     def _absorb_next(self, block: HeapBlock) -> HeapBlock:
         """Join the next block, if it is free and touched; `block` as it is then."""
@@ -263,7 +265,7 @@ class HeapAllocator:
     def _calloc(self, count: int, size_bytes: int) -> int | Refusal:
         total_bytes = count * size_bytes
         if total_bytes > U64_MASK:
-            return Refusal(ErrorKind.OUT_OF_MEMORY)
+            return Refusal(ErrorKind.OUT_OF_MEMORY, size_bytes)
         pointer = self._malloc(total_bytes)
         if isinstance(pointer, Refusal) or pointer == 0:
             return pointer
@@ -273,7 +275,7 @@ class HeapAllocator:
     def _aligned_alloc(self, alignment: int, size_bytes: int) -> int | Refusal:
         # check
         if alignment == 0 or alignment & (alignment - 1):
-            return Refusal(ErrorKind.INVALID_POINTER)
+            return Refusal(ErrorKind.INVALID_POINTER, alignment)
         if alignment <= RULES.alignment_bytes:
             return self._malloc(size_bytes)
         size = _rounded(size_bytes)
@@ -304,9 +306,9 @@ class HeapAllocator:
         region_bytes = max(EXPANSION_BYTES, align_up(size_bytes + HEADER_BYTES, PAGE_BYTES))
         base = self.regions.alloc(region_bytes)
         if base == _NULL:
-            return Refusal(ErrorKind.VIRTUAL_SPACE_EXHAUSTED)
+            return Refusal(ErrorKind.VIRTUAL_SPACE_EXHAUSTED, region_bytes)
         if not self._map_region(base, region_bytes):
-            return Refusal(ErrorKind.OUT_OF_MEMORY)
+            return Refusal(ErrorKind.OUT_OF_MEMORY, region_bytes)
         # commit
         extent, end = self.blocks.extent(), base + region_bytes
         is_first_region = self.fields.get("heap_size_") == 0
@@ -344,11 +346,11 @@ class HeapAllocator:
     # §7.9 validation
 
     def _is_sound(self) -> bool:
-        allocated = free = 0
+        extent, allocated, free = self.blocks.extent(), 0, 0
         before: HeapBlock | None = None
         address = VirtualAddress(self.fields.get("first_block_"))
         while address != _NULL:
-            block = self.blocks.read_valid(address)
+            block = self.blocks.read_valid(address, extent)
             if block is None or block.prev != (before.address if before else _NULL):
                 return False
             if before is not None and not _may_follow(before, block):
@@ -365,7 +367,7 @@ class HeapAllocator:
 def _rounded(size_bytes: int) -> int | Refusal:
     """A size as blocks have it (§7.4)."""
     if size_bytes > LARGEST_BYTES:
-        return Refusal(ErrorKind.OUT_OF_MEMORY)
+        return Refusal(ErrorKind.OUT_OF_MEMORY, size_bytes)
     return align_up(size_bytes, RULES.alignment_bytes)
 
 

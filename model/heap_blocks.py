@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.layouts import HEAP_BLOCK
-from model.records import HeapBlock, HeapRules
+from model.records import HeapBlock, HeapRules, Region
 from model.regions import RegionAllocator
 from model.structure import Structure, decoder
 from model.types import VirtualAddress, is_aligned
@@ -50,21 +50,24 @@ def is_free(block: HeapBlock) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """[heap_start_, heap_end_): where headers may lie (§7.2)."""
+    """Where headers may lie: [heap_start_, heap_end_), but in no free region of addresses (§7.2, §7.3)."""
 
     start: int
     end: int
+    holes: tuple[Region, ...]
 
     def can_hold_header(self, address: int) -> bool:
-        """Whether a header at `address` is aligned and lies inside with its 48 bytes (§7.3)."""
-        inside = self.start <= address and address + HEADER_BYTES <= self.end
-        return inside and is_aligned(address, RULES.alignment_bytes)
+        """Whether a header at `address` may be looked at: aligned, inside whole, and mapped (§7.3)."""
+        end = address + HEADER_BYTES
+        inside = self.start <= address and end <= self.end and is_aligned(address, RULES.alignment_bytes)
+        return inside and not any(
+            hole.start < end and address < hole.start + hole.size_bytes for hole in self.holes
+        )
 
     def is_valid(self, block: HeapBlock) -> bool:
-        """Whether a header obeys §7.3."""
+        """Whether a header that was looked at obeys §7.3."""
         return (
-            self.can_hold_header(block.address)
-            and (block.is_free, block.magic) in (FREE, USED)
+            (block.is_free, block.magic) in (FREE, USED)
             and is_aligned(block.size_bytes, RULES.alignment_bytes)
             and block.size_bytes >= RULES.minimum_bytes
             and end_of(block) <= self.end
@@ -73,14 +76,15 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class HeapBlocks:
-    """The blocks of the heap whose object is `fields`."""
+    """The blocks of the heap whose object is `fields`; `regions` tells where nothing is mapped."""
 
     fields: Structure
     regions: RegionAllocator
 
     def extent(self) -> Extent:
         """Where headers may lie at the moment."""
-        return Extent(self.fields.get("heap_start_"), self.fields.get("heap_end_"))
+        start, end = self.fields.get("heap_start_"), self.fields.get("heap_end_")
+        return Extent(start, end, tuple(self.regions.nodes.regions_inside(start, end)))
 
     def read(self, address: VirtualAddress) -> HeapBlock:
         """The header at `address`, whatever it holds."""
@@ -89,44 +93,38 @@ class HeapBlocks:
         )
         return HeapBlock(address, size, free, VirtualAddress(following), VirtualAddress(previous), magic)
 
-    def read_valid(self, address: VirtualAddress) -> HeapBlock | None:
+    def read_valid(self, address: VirtualAddress, extent: Extent) -> HeapBlock | None:
         """The header at `address`; None when it is not valid (§7.3)."""
-        if not self.can_hold_header(address):
+        if not extent.can_hold_header(address):
             return None
         block = self.read(address)
-        return block if self.extent().is_valid(block) else None
+        return block if extent.is_valid(block) else None
 
-    def can_hold_header(self, address: VirtualAddress) -> bool:
-        """Whether a header may be looked at: aligned, in the heap, and not where nothing is mapped (§7.3)."""
-        if not self.extent().can_hold_header(address):
-            return False
-        return not self.regions.is_free_anywhere(address, HEADER_BYTES)
-
-    def is_followed_well(self, block: HeapBlock) -> bool:
+    def is_followed_well(self, block: HeapBlock, extent: Extent) -> bool:
         """Whether what follows a block may be linked anew (§7.3a)."""
         if block.next == 0:
             return True
-        after = self.read_valid(block.next)
+        after = self.read_valid(block.next, extent)
         return after is not None and after.prev == block.address
 
-    def is_linked(self, block: HeapBlock) -> bool:
+    def is_linked(self, block: HeapBlock, extent: Extent) -> bool:
         """Whether both neighbours are valid and point back at a block (§7.5)."""
         first = self.fields.get("first_block_")
         if (block.prev == 0) != (block.address == first):
             return False
         if block.prev:
-            before = self.read_valid(block.prev)
+            before = self.read_valid(block.prev, extent)
             if before is None or before.next != block.address:
                 return False
-        return self.is_followed_well(block)
+        return self.is_followed_well(block, extent)
 
-    def is_reachable(self, address: VirtualAddress) -> bool:
+    def is_reachable(self, address: VirtualAddress, extent: Extent) -> bool:
         """Whether `next` leads from `first_block_` to `address`, within the bounds of §7.5."""
         position = VirtualAddress(self.fields.get("first_block_"))
         for _ in range(self.fields.get("heap_size_") // SPLIT_BYTES):
             if position == address:
                 return True
-            if not self.can_hold_header(position):
+            if not extent.can_hold_header(position):
                 return False
             position = self.read(position).next
         return False

@@ -22,7 +22,7 @@ from model.frames import FrameAllocator
 from model.heap import HeapAllocator
 from model.layouts import FRAME, HEAP, PHYSICAL, TRACE_RECORD_BYTES, VIRT
 from model.memory import PhysicalMemory, PhysicalRange, VirtualMemory
-from model.multiboot import MapEntry, managed_ranges, merge, ram_regions, reserved_ranges
+from model.multiboot import MapEntry, managed_ranges, ram_regions, reserved_ranges
 from model.page_tables import PageTables
 from model.paging import PagingMode
 from model.placement import PlacementAllocator, placement_limit
@@ -64,13 +64,16 @@ class Machine:
         `BootStopped` when the kernel would stop. `mode` is the processor's, by default one with
         52 physical bits; `trace_records` is the command line's `trace=N` (§12.2).
         """
-        # §9 step 1. The image is in RAM, whatever the map says: it runs.
+        # §9 step 1
         ram, holes = ram_regions(memory_map), reserved_ranges(reserved)
         image_range = PhysicalRange(linear_physical(IMAGE_START), linear_physical(IMAGE_END))
-        memory = VirtualMemory(PhysicalMemory(merge([*ram, image_range])), mode or PagingMode())
+        memory = VirtualMemory(PhysicalMemory(ram), mode or PagingMode())
+        limit = placement_limit(ram)
+        if limit < image_range.end:  # §3.3: RAM ends before `_end`
+            raise _out_of_memory(image_range.end - image_range.start, limit - image_range.start)
         # Step 2
         journal = Journal(Part.PLACEMENT, memory, image.placement_errors, listener)
-        placement = PlacementAllocator(memory, journal, image.placement, placement_limit(ram), holes)
+        placement = PlacementAllocator(memory, journal, image.placement, limit, holes)
         placement.begin()
         # Step 3
         frames = FrameAllocator.at(memory, _place(placement, PHYSICAL.size_bytes), listener)

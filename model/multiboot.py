@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from model.address_space import EARLY_MAP_BYTES
 from model.errors import BootStopped
 from model.memory import PhysicalRange
 from model.types import PAGE_BYTES, U64_MASK, PhysicalAddress, align_down, align_up
@@ -15,7 +16,6 @@ from model.types import PAGE_BYTES, U64_MASK, PhysicalAddress, align_down, align
 AVAILABLE: Final = 1
 ONE_MIB: Final = 1 << 20
 MAXIMUM_MAP_ENTRIES: Final = 64
-MAXIMUM_MODULES: Final = 64
 MAXIMUM_RESERVED_RANGES: Final = 32
 
 # Multiboot specification 0.6.96, §3.3: flag bits, and offsets in the information structure.
@@ -95,13 +95,13 @@ def ram_regions(memory_map: Sequence[MapEntry]) -> tuple[PhysicalRange, ...]:
 
 def reserved_ranges(ranges: Iterable[PhysicalRange]) -> tuple[PhysicalRange, ...]:
     """Whole pages that hold the given ranges, ascending; `BootStopped` when they are too many (§4.2)."""
-    reserved = merge(
-        _range(align_down(piece.start, PAGE_BYTES), align_up(piece.end, PAGE_BYTES))
-        for piece in ranges
-        if piece.start < piece.end
-    )
-    if len(reserved) > MAXIMUM_RESERVED_RANGES:
-        raise BootStopped("coronel: too many reserved ranges")
+    reserved: tuple[PhysicalRange, ...] = ()
+    for piece in ranges:
+        if piece.start < piece.end:
+            whole = _range(align_down(piece.start, PAGE_BYTES), align_up(piece.end, PAGE_BYTES))
+            reserved = merge([*reserved, whole])
+        if len(reserved) > MAXIMUM_RESERVED_RANGES:  # §4.2: counted at every addition
+            raise BootStopped("coronel: too many reserved ranges")
     return reserved
 
 
@@ -116,11 +116,13 @@ def managed_ranges(
 def parse(read: ReadBytes, information: PhysicalAddress) -> BootInformation:
     """Read the information structure at `information` and what it refers to.
 
-    A part that cannot be read counts as absent; `BootStopped` when there is no memory information.
+    `BootStopped` when there is no memory information, or when something lies where the early map does
+    not reach. A part that cannot be read counts as absent.
     """
-    data = read(information, _INFORMATION_BYTES)
+    data = read(_reachable(information, _INFORMATION_BYTES), _INFORMATION_BYTES)
     flags = _u32(data, _FLAGS) if data is not None else 0
     if data is not None and flags & _HAS_MEMORY_MAP:
+        _reachable(_u32(data, _MAP), _u32(data, _MAP_BYTES))
         memory_map = tuple(_map_entries(read, _u32(data, _MAP), _u32(data, _MAP_BYTES)))
     elif data is not None and flags & _HAS_MEMORY_SIZES:
         # §4.1: without a map, one region from 1 MiB on.
@@ -129,6 +131,13 @@ def parse(read: ReadBytes, information: PhysicalAddress) -> BootInformation:
         raise BootStopped("coronel: no memory information from the boot loader")
     reserved = tuple(_reserved(read, information, data, flags))
     return BootInformation(memory_map, reserved)
+
+
+def _reachable(start: int, size_bytes: int) -> PhysicalAddress:
+    """`start`, when [start, start + size_bytes) is boot information that can be read (§4.2)."""
+    if start + size_bytes > EARLY_MAP_BYTES:
+        raise BootStopped("coronel: boot information above 1 GiB")
+    return PhysicalAddress(start)
 
 
 def _u32(data: bytes, offset: int) -> int:
@@ -160,13 +169,12 @@ def _reserved(
     if flags & _HAS_MEMORY_MAP:
         yield _range(_u32(data, _MAP), _u32(data, _MAP) + _u32(data, _MAP_BYTES))
     if flags & _HAS_MODULES:
-        modules, count = _u32(data, _MODULES), _u32(data, _MODULE_COUNT)
-        yield _range(modules, modules + _MODULE_BYTES * count)
-        for index in range(min(count, MAXIMUM_MODULES)):
-            module = read(PhysicalAddress(modules + _MODULE_BYTES * index), _MODULE_BYTES)
-            if module is not None:
-                yield _range(_u32(module, 0), _u32(module, 4))
-                yield _string(read, _u32(module, 8))
+        modules, size_bytes = _u32(data, _MODULES), _MODULE_BYTES * _u32(data, _MODULE_COUNT)
+        yield _range(_reachable(modules, size_bytes), modules + size_bytes)
+        listed = read(PhysicalAddress(modules), size_bytes) or b""
+        for at in range(0, len(listed), _MODULE_BYTES):
+            yield _range(_u32(listed, at), _u32(listed, at + 4))
+            yield _string(read, _u32(listed, at + 8))
 
 
 def _string(read: ReadBytes, address: int) -> PhysicalRange:
@@ -176,7 +184,7 @@ def _string(read: ReadBytes, address: int) -> PhysicalRange:
     end = address
     while True:
         size = align_down(end, PAGE_BYTES) + PAGE_BYTES - end
-        data = read(PhysicalAddress(end), size)
+        data = read(_reachable(end, 1), size)
         if data is None:
             return _range(address, end)
         if 0 in data:

@@ -245,7 +245,7 @@ class PageTables:
         """A zeroed frame (§5.1)."""
         frame = self.frames.alloc()
         if frame == 0:
-            return Refusal(ErrorKind.OUT_OF_MEMORY)
+            return Refusal(ErrorKind.OUT_OF_MEMORY, PAGE_BYTES)
         self._physical.fill(frame, PAGE_BYTES)
         return frame
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from model.address_space import EARLY_MAP_BYTES, IMAGE_END, linear, linear_physical
-from model.errors import ErrorKind, Refusal
+from model.address_space import IMAGE_END, WINDOW_BASE, linear, linear_physical
 from model.events import Journal
 from model.memory import PhysicalRange, VirtualMemory
 from model.types import PAGE_BYTES, U64_MASK, PhysicalAddress, VirtualAddress, align_up
@@ -14,11 +13,11 @@ _ONE_MIB: Final = 1 << 20
 
 
 def placement_limit(ram: tuple[PhysicalRange, ...]) -> PhysicalAddress:
-    """Where the placement area must end (§3.3); 0 when physical 1 MiB is no RAM."""
+    """Where the placement area must end (§3.3): below the windows, in the RAM that holds physical 1 MiB."""
     for region in ram:
         if region.start <= _ONE_MIB < region.end:
-            return PhysicalAddress(min(EARLY_MAP_BYTES, region.end))
-    return PhysicalAddress(0)
+            return PhysicalAddress(min(linear_physical(WINDOW_BASE), region.end))
+    return PhysicalAddress(_ONE_MIB)
 
 
 @dataclass(slots=True)
@@ -62,18 +61,17 @@ class PlacementAllocator:
     def kalloc(self, size_bytes: int, *, align: bool = False) -> VirtualAddress:
         """Give `size_bytes` of zeroed memory, at a page with `align`; 0 when that is not possible.
 
-        The physical address that the kernel gives besides is that of the linear map (§1.1).
+        A failure changes nothing and counts no error (§3.3). The physical address that the kernel gives
+        besides is that of the linear map (§1.1).
         """
         size_bytes &= U64_MASK
-        outcome = self._kalloc(size_bytes, PAGE_BYTES if align else ALIGNMENT_BYTES)
-        arguments = (size_bytes, int(align))
-        return VirtualAddress(self.journal.conclude("placement_kalloc", arguments, outcome))
+        address = self._kalloc(size_bytes, PAGE_BYTES if align else ALIGNMENT_BYTES)
+        self.journal.conclude("placement_kalloc", (size_bytes, int(align)), address)
+        return address
 
-    def _kalloc(self, size_bytes: int, alignment: int) -> int | Refusal:
-        if size_bytes == 0:  # §3.2: null, no error
-            return 0
-        if self.sealed:  # §3.4
-            return Refusal(ErrorKind.OUT_OF_MEMORY)
+    def _kalloc(self, size_bytes: int, alignment: int) -> VirtualAddress:
+        if size_bytes == 0 or self.sealed:  # §3.2, §3.4
+            return VirtualAddress(0)
         # §3.2: the first place in no reserved range. They ascend, so one look at each is enough.
         start = align_up(self.next_free, alignment)
         for hole in self.reserved:
@@ -81,7 +79,7 @@ class PlacementAllocator:
                 start = align_up(hole.end, alignment)
         # §3.3: an end that would wrap lies behind every limit too.
         if start + size_bytes > self.limit:
-            return Refusal(ErrorKind.OUT_OF_MEMORY)
+            return VirtualAddress(0)
         self.memory.write_u64(self.position, start + size_bytes)
         self.memory.fill(linear(start), size_bytes)
         return linear(start)

@@ -46,6 +46,12 @@ class RegionNodes:
             yield region
             node = region.next
 
+    def regions_inside(self, start: int, end: int) -> Iterator[Region]:
+        """The free regions that have an address in [start, end)."""
+        for region in self.regions():
+            if region.start < end and start < region.start + region.size_bytes:
+                yield region
+
     def set_extent(self, node: VirtualAddress, start: int, size_bytes: int) -> None:
         """Let a node describe [start, start + size_bytes)."""
         self._write(node, _START, start)

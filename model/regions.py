@@ -73,44 +73,34 @@ class RegionAllocator:
         self._grow_pool()
         return bool(self.journal.conclude("free", (address, size_bytes), self._free(address, size_bytes)))
 
-    def is_free_anywhere(self, address: int, size_bytes: int) -> bool:
-        """Whether a free region, where nothing is mapped, holds a byte of [address, address + size_bytes)."""
-        return any(
-            region.start < address + size_bytes and address < region.start + region.size_bytes
-            for region in self.nodes.regions()
-        )
-
     def _setup(self, start: int, size_bytes: int) -> int | Refusal:
         # check
         end = start + size_bytes
-        if (
-            not is_aligned(start, PAGE_BYTES)
-            or not is_aligned(end, PAGE_BYTES)
-            or not start < end <= U64_MASK
-        ):
+        if not is_aligned(start, PAGE_BYTES) or not is_aligned(end, PAGE_BYTES) or end > U64_MASK:
             return Refusal(ErrorKind.INVALID_POINTER, start)
-        node = self.nodes.take_spare()
-        if node == _NULL:
-            return Refusal(ErrorKind.OUT_OF_MEMORY)
+        if size_bytes and not self.fields.get("spare_"):
+            return Refusal(ErrorKind.OUT_OF_MEMORY, start)
         # commit
         self.fields.set("start_", start)
         self.fields.set("end_", end)
-        self.nodes.set_extent(node, start, size_bytes)
-        self.nodes.insert(node, _NULL, _NULL)
+        if size_bytes:  # §6.7: a size of 0 makes no region
+            node = self.nodes.take_spare()
+            self.nodes.set_extent(node, start, size_bytes)
+            self.nodes.insert(node, _NULL, _NULL)
         return 1
 
     def _alloc(self, size_bytes: int) -> int | Refusal:
         # check (§6.4)
         if size_bytes == 0:
             return 0
-        size_bytes = align_up(size_bytes, PAGE_BYTES)  # what would wrap is larger than every region
+        needed_bytes = align_up(size_bytes, PAGE_BYTES)  # what would wrap is larger than every region
         # find
         for region in self.nodes.regions():
-            if region.size_bytes >= size_bytes:
+            if region.size_bytes >= needed_bytes:
                 # split, commit
-                self._keep_above(region, region.start + size_bytes)
+                self._keep_above(region, region.start + needed_bytes)
                 return region.start
-        return Refusal(ErrorKind.VIRTUAL_SPACE_EXHAUSTED)
+        return Refusal(ErrorKind.VIRTUAL_SPACE_EXHAUSTED, size_bytes)
 
     def _alloc_at(self, address: int, size_bytes: int) -> int | Refusal:
         # check (§6.5)

@@ -11,6 +11,10 @@ PACKAGES=(
     "g++              g++"
     "make             make"
     "binutils         objcopy"
+    "grub-common      grub-mkrescue"
+    "grub-pc-bin      grub-mkrescue"
+    "xorriso          xorriso"
+    "mtools           mformat"
     "python3          python3"
     "python3-venv     python3"
 )

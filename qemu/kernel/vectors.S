@@ -66,8 +66,12 @@ exception_common:
     .cfi_offset rsp, -16
     testb   $RING, FRAME_CS(%rsp)
     jnz     leave_user
+    jmp     1f
 exception_fatal:
-    save rax
+    testb   $RING, FRAME_CS(%rsp)
+    jz      1f
+    swapgs                                      # what cpu_local.hpp says of it holds again
+1:  save rax
     save rbx
     save rcx
     save rdx

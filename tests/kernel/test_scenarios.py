@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from lab.functions import function_at
 from lab.gdbmi import Gdb
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF, ROOT
@@ -107,30 +108,15 @@ def check_bug(scenario: Scenario, gdb: Gdb) -> None:
     file = gdb.console("output g_seeded_fault.file").split('"')[1]
     around = (ROOT / "qemu" / "kernel" / file).read_text().splitlines()[truth["line"] - 2 : truth["line"]]
     assert [line for line in around if "// The bug: " in line], (file, truth["line"])
-    function_file, function_line, _ = function_at(gdb, truth["caller"])
-    assert function_file == file
-    assert 0 <= truth["line"] - function_line < LONGEST_BUG
+    function = function_at(gdb, truth["caller"])
+    assert function.file == file
+    assert 0 <= truth["line"] - function.line < LONGEST_BUG
     if scenario.damages:
         known = min(truth["length"], MAX_BYTES)
         assert known > 0
         (block,) = gdb.mi(f"-data-read-memory-bytes {truth['address']:#x} {known}")["memory"]
         written = seeded_bytes(gdb, "written", known)
         assert bytes.fromhex(block["contents"]) == written != seeded_bytes(gdb, "original", known)
-
-
-def function_at(gdb: Gdb, address: int) -> tuple[str, int, str]:
-    """File, line and name of the function that address lies in, itself not inlined, by DWARF."""
-    gdb.run(f"python b = gdb.block_for_pc({address:#x})")
-    gdb.run("python while not (b.superblock.is_static or b.superblock.is_global): b = b.superblock")
-    text = gdb.console("python print(b.function.symtab.filename, b.function.line, b.function.print_name)")
-    file, line, name = text.split(maxsplit=2)
-    return file, int(line), name.strip()
-
-
-def seeded_bytes(gdb: Gdb, name: str, count: int) -> bytes:
-    address = gdb.evaluate(f"&g_seeded_fault.{name}")
-    (block,) = gdb.mi(f"-data-read-memory-bytes {address:#x} {count}")["memory"]
-    return bytes.fromhex(block["contents"])
 
 
 def test_the_scribbled_entry_is_in_a_table_the_cpu_uses() -> None:

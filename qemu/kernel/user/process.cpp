@@ -4,6 +4,7 @@
 
 #include "routing.hpp"
 #include "serial.hpp"
+#include "trace.hpp"
 #include "user/program.hpp"
 #include "user/user_mode.hpp"
 #include "user/user_space.hpp"
@@ -58,6 +59,8 @@ outcome fill(process& started, const program& chosen, const boot_module& module)
 }  // namespace
 
 process* create_process(lib::text name) {
+    traced_operation traced{operation::process_create, g_next_pid};
+
     // Find.
     void* const place = memory::kalloc(sizeof(process));
     if (place == nullptr) {
@@ -78,7 +81,7 @@ process* create_process(lib::text name) {
     }
     user_mode::prepare(created->context);
     append(created);
-    return created;
+    return traced.result(created);
 }
 
 process* load_process(const boot_module& module, u64 number) {
@@ -103,6 +106,7 @@ process* load_process(const boot_module& module, u64 number) {
 }
 
 void destroy_process(process* ended) {
+    traced_operation traced{operation::process_destroy, ended->pid};
     remove(ended);
     ended->memory.cleanup_all();
     memory::kfree(ended);

@@ -2,6 +2,7 @@
 
 #include "paging.hpp"
 #include "physical.hpp"
+#include "trace.hpp"
 #include "user/user_space.hpp"
 
 namespace memory {
@@ -62,13 +63,14 @@ outcome process_memory::grow_stack(vaddr_t address) {
     }
 
     // Commit.
+    coronel::traced_operation traced{coronel::operation::stack_growth, address};
     const vaddr_t page{lib::down(address.value(), PAGE_SIZE)};
     if (bytes().map(page, start - page, page_flags::write, page_order::descending) ==
         outcome::failed) {
         return outcome::failed;
     }
     stack_start_ = page.value();
-    return outcome::done;
+    return traced.result(outcome::done);
 }
 
 bool process_memory::validate_user_pointer(vaddr_t pointer, u64 size, page_flags access) const {

@@ -1,7 +1,11 @@
 #include "user/system_calls.hpp"
 
 #include "serial.hpp"
+#include "trace.hpp"
 #include "user/system_call_numbers.hpp"
+
+using coronel::operation;
+using coronel::traced_operation;
 
 namespace {
 
@@ -37,29 +41,38 @@ u64 sys_write(coronel::process& caller, vaddr_t text, u64 length) {
 }
 
 vaddr_t sys_malloc(coronel::process& caller, u64 size) {
-    return caller.memory.heap().malloc(size);
+    traced_operation traced{operation::sys_malloc, size};
+    return traced.result(caller.memory.heap().malloc(size));
 }
 
 u64 sys_free(coronel::process& caller, vaddr_t data) {
-    return caller.memory.heap().free(data) == outcome::done ? 0 : REFUSED;
+    traced_operation traced{operation::sys_free, data};
+    return traced.result(caller.memory.heap().free(data) == outcome::done ? 0 : REFUSED);
 }
 
 vaddr_t sys_realloc(coronel::process& caller, vaddr_t data, u64 size) {
-    return caller.memory.heap().realloc(data, size);
+    traced_operation traced{operation::sys_realloc, data, size};
+    return traced.result(caller.memory.heap().realloc(data, size));
 }
 
 vaddr_t sys_calloc(coronel::process& caller, u64 count, u64 size) {
-    return caller.memory.heap().calloc(count, size);
+    traced_operation traced{operation::sys_calloc, count, size};
+    return traced.result(caller.memory.heap().calloc(count, size));
 }
 
-vaddr_t sys_brk(coronel::process& caller, vaddr_t end) { return caller.memory.heap().brk(end); }
+vaddr_t sys_brk(coronel::process& caller, vaddr_t end) {
+    traced_operation traced{operation::sys_brk, end};
+    return traced.result(caller.memory.heap().brk(end));
+}
 
 vaddr_t sys_mmap(coronel::process& caller, vaddr_t start, u64 length, u64 protection) {
-    return caller.memory.mmap(start, length, protection);
+    traced_operation traced{operation::sys_mmap, start, length, protection};
+    return traced.result(caller.memory.mmap(start, length, protection));
 }
 
 u64 sys_munmap(coronel::process& caller, vaddr_t start, u64 length) {
-    return caller.memory.munmap(start, length) == outcome::done ? 0 : REFUSED;
+    traced_operation traced{operation::sys_munmap, start, length};
+    return traced.result(caller.memory.munmap(start, length) == outcome::done ? 0 : REFUSED);
 }
 
 namespace coronel {

@@ -12,12 +12,13 @@ turn handle_system_call(process& caller);
 
 }  // namespace coronel
 
-// Addresses are the caller's. Null, and for sys_free and sys_munmap -1, means refused.
-u64 sys_write(coronel::process& caller, vaddr_t text, u64 length);
-vaddr_t sys_malloc(coronel::process& caller, u64 size);
-u64 sys_free(coronel::process& caller, vaddr_t data);
-vaddr_t sys_realloc(coronel::process& caller, vaddr_t data, u64 size);
-vaddr_t sys_calloc(coronel::process& caller, u64 count, u64 size);
-vaddr_t sys_brk(coronel::process& caller, vaddr_t end);
-vaddr_t sys_mmap(coronel::process& caller, vaddr_t start, u64 length, u64 protection);
-u64 sys_munmap(coronel::process& caller, vaddr_t start, u64 length);
+// Addresses are the caller's. Null, and for those that give no address -1, means refused. Never
+// inlined: a debugger stops here.
+[[gnu::noinline]] u64 sys_write(coronel::process& caller, vaddr_t text, u64 length);
+[[gnu::noinline]] vaddr_t sys_malloc(coronel::process& caller, u64 size);
+[[gnu::noinline]] u64 sys_free(coronel::process& caller, vaddr_t data);
+[[gnu::noinline]] vaddr_t sys_realloc(coronel::process& caller, vaddr_t data, u64 size);
+[[gnu::noinline]] vaddr_t sys_calloc(coronel::process& caller, u64 count, u64 size);
+[[gnu::noinline]] vaddr_t sys_brk(coronel::process& caller, vaddr_t end);
+[[gnu::noinline]] vaddr_t sys_mmap(coronel::process& caller, vaddr_t start, u64 length, u64 protection);
+[[gnu::noinline]] u64 sys_munmap(coronel::process& caller, vaddr_t start, u64 length);

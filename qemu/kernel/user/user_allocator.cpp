@@ -58,23 +58,25 @@ vaddr_t user_allocator::realloc(vaddr_t data, u64 size) {
         return {};
     }
 
-    // Commit: in place.
     const u64 before = block.header.size;
+    user_block next;
+    const bool shrinks = rounded <= before && block.can_be_split(rounded);
+    const bool grows = rounded > before && next_is_free(block) &&
+                       read(block.next(), next) == outcome::done &&
+                       before + sizeof(heap_block) + next.header.size >= rounded;
+    if ((shrinks || grows) && !may_absorb_next(block)) {
+        refuse(error_kind::corruption_detected, data.value());
+        return {};
+    }
+
+    // Commit: in place.
     if (rounded <= before) {
-        if (block.can_be_split(rounded)) {
-            split(block, rounded);
-            user_block rest;
-            read(block.next(), rest);
-            if (next_is_free(rest)) {
-                absorb_next(rest);
-            }
-            total_allocated_ -= before - rounded;
+        if (shrinks) {
+            shrink(block, rounded);
         }
         return data;
     }
-    user_block next;
-    if (next_is_free(block) && read(block.next(), next) == outcome::done &&
-        before + sizeof(heap_block) + next.header.size >= rounded) {
+    if (grows) {
         absorb_next(block);
         take(block, rounded);
         total_allocated_ -= before;
@@ -146,10 +148,6 @@ vaddr_t user_allocator::allocate(u64 size) {
     if (!fit.found && expand(rounded, !fit.last.is_null(), block) == outcome::failed) {
         return {};
     }
-    if (!may_change_behind(block)) {
-        refuse(error_kind::corruption_detected, block.where.value());
-        return {};
-    }
 
     // Commit.
     take(block, rounded);
@@ -164,6 +162,10 @@ outcome user_allocator::release(vaddr_t data) {
     }
     user_block block;
     if (find_used(data, block) == outcome::failed) {
+        return outcome::failed;
+    }
+    if (!may_absorb_next(block)) {
+        refuse(error_kind::corruption_detected, data.value());
         return outcome::failed;
     }
 
@@ -182,8 +184,8 @@ outcome user_allocator::release(vaddr_t data) {
     return outcome::done;
 }
 
-// The used block that `data` belongs to, with neighbours that may be changed; fails when there is
-// none, which is reported (docs/spec.md 7.5).
+// The used block that `data` belongs to; fails when there is none or it must not be touched, which
+// is reported (docs/spec.md 7.5).
 outcome user_allocator::find_used(vaddr_t data, user_block& block) {
     const vaddr_t where = data - sizeof(heap_block);
     if (read(where, block) == outcome::failed) {
@@ -193,13 +195,22 @@ outcome user_allocator::find_used(vaddr_t data, user_block& block) {
     } else if (block.header.magic != HEAP_MAGIC_USED) {
         refuse(is_reachable(where) ? error_kind::corruption_detected : error_kind::invalid_pointer,
                data.value());
-    } else if (read_valid(where, block) == outcome::failed || !is_linked(block) ||
-               !may_change_behind(block)) {
+    } else if (read_valid(where, block) == outcome::failed || !is_linked(block)) {
         refuse(error_kind::corruption_detected, data.value());
     } else {
         return outcome::done;
     }
     return outcome::failed;
+}
+
+// The rest of a used block, large enough for one, becomes a free block (docs/spec.md 7.6).
+void user_allocator::shrink(user_block& block, u64 size) {
+    total_allocated_ -= block.header.size - size;
+    split(block, size);
+    user_block rest;
+    if (read(block.next(), rest) == outcome::done && next_is_free(rest)) {
+        absorb_next(rest);
+    }
 }
 
 // A larger block elsewhere with what this one holds; null leaves it as it is (docs/spec.md 7.6).

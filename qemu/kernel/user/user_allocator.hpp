@@ -40,6 +40,7 @@ private:
     vaddr_t allocate(u64 size);
     outcome release(vaddr_t data);
     outcome find_used(vaddr_t data, user_block& block);
+    void shrink(user_block& block, u64 size);
     vaddr_t move(const user_block& block, u64 size);
     outcome expand(u64 bytes, bool has_last, user_block& last);
 
@@ -51,7 +52,8 @@ private:
     outcome read_valid(vaddr_t address, user_block& block) const;
     void write(const user_block& block) const;
     bool is_linked(const user_block& block) const;
-    bool may_change_behind(const user_block& block) const;
+    bool is_followed_well(const user_block& block) const;
+    bool may_absorb_next(const user_block& block) const;
     bool is_reachable(vaddr_t address) const;
     bool next_is_free(const user_block& block) const;
     place find_fit(u64 size) const;

@@ -44,31 +44,26 @@ void user_allocator::write(const user_block& block) const {
 bool user_allocator::is_linked(const user_block& block) const {
     user_block other;
     const vaddr_t prev = block.prev();
-    const vaddr_t next = block.next();
     const bool below = prev.is_null() ? block.where.value() == first_block_
                                       : block.where.value() != first_block_ &&
                                             read_valid(prev, other) == outcome::done &&
                                             other.next() == block.where;
-    const bool above = next.is_null() || (read_valid(next, other) == outcome::done &&
-                                          other.prev() == block.where);
-    return below && above;
+    return below && is_followed_well(block);
 }
 
-// Whether the headers that a split or a join behind the block writes are what the list says: the
-// next one, and when that one may be absorbed, the one behind it.
-bool user_allocator::may_change_behind(const user_block& block) const {
-    user_block before = block;
+// Whether the list goes on behind the block as it should (docs/spec.md 7.3a). Whoever writes into
+// the next header asks first.
+bool user_allocator::is_followed_well(const user_block& block) const {
     user_block next;
-    while (!before.next().is_null()) {
-        if (read_valid(before.next(), next) == outcome::failed || next.prev() != before.where) {
-            return false;
-        }
-        if (before.where != block.where || !next.is_free() || !before.touches(next.where)) {
-            return true;
-        }
-        before = next;
-    }
-    return true;
+    return block.next().is_null() || (read_valid(block.next(), next) == outcome::done &&
+                                      next.prev() == block.where);
+}
+
+// Whether the next block is either left alone or can be absorbed: the block behind it learns of it.
+bool user_allocator::may_absorb_next(const user_block& block) const {
+    user_block next;
+    return !next_is_free(block) ||
+           (read(block.next(), next) == outcome::done && is_followed_well(next));
 }
 
 // Whether the list leads there.
@@ -93,7 +88,7 @@ bool user_allocator::next_is_free(const user_block& block) const {
            read(block.next(), next) == outcome::done && next.is_free();
 }
 
-// The first free block that is large enough (docs/spec.md 7.4).
+// The first free block that is large enough and can be taken (docs/spec.md 7.3a, 7.4).
 user_allocator::place user_allocator::find_fit(u64 size) const {
     place at{outcome::done, false, {}, {}};
     vaddr_t next{first_block_};
@@ -107,6 +102,7 @@ user_allocator::place user_allocator::find_fit(u64 size) const {
         }
         if (at.block.is_free() && at.block.header.size >= size) {
             at.found = true;
+            at.walk = is_followed_well(at.block) ? outcome::done : outcome::failed;
             return at;
         }
         next = at.block.next();
