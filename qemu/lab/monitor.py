@@ -30,6 +30,8 @@ class Monitor:
     def __init__(self, connection: socket.socket, *, timeout_seconds: float) -> None:
         self._client = QMPClient("lab")
         self._loop = asyncio.new_event_loop()
+        # What fails is raised by `_run`; the loop would print the library's cancelled tasks as well.
+        self._loop.set_exception_handler(lambda _loop, _context: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name="qmp", daemon=True)
         self._thread.start()
         try:
