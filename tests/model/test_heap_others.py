@@ -189,7 +189,7 @@ def test_every_refusal_is_reported_once(machine: Machine, events: list[Event], r
     assert [event.line for event in events] == [
         f"coronel: heap: double free: {row[0]:#x}",
         "coronel: heap: invalid pointer: 0x8",
-        "coronel: heap: out of memory: 0x0",
+        "coronel: heap: out of memory: 0xffffffffffffffff",
     ]
 
 

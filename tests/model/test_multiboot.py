@@ -122,6 +122,14 @@ def test_more_than_32_reserved_ranges_stop_the_boot() -> None:
     assert len(reserved_ranges([span(0x1000 * n, 0x1000 * n + 1) for n in range(500)])) == 1
 
 
+def test_reserved_ranges_are_counted_at_every_addition() -> None:
+    # The last one would join them all, but it comes too late.
+    apart = [span(0x2000 * n, 0x2000 * n + 1) for n in range(33)]
+    with pytest.raises(BootStopped):
+        reserved_ranges([*apart, span(0, 0x100000)])
+    assert len(reserved_ranges([*apart[:32], span(0, 0x100000)])) == 1
+
+
 def test_managed_ranges_by_hand() -> None:
     ram = (span(0, 0x9F000), span(MIB, 0x800000), span(0x900000, 0xA00000))
     reserved = (span(0x5000, 0x6000), span(0x400000, 0x402000), span(0x7FF000, 0x901000))
@@ -233,16 +241,34 @@ def test_damaged_maps(map_bytes: bytes, length: int, count: int) -> None:
 def test_what_cannot_be_read_counts_as_absent() -> None:
     flags = 1 << 6 | 1 << 3 | 1 << 2
     data = information(
-        flags=flags,
-        cmdline=0xFFFF_F000,
-        mods_count=0xFFFF_FFFF,
-        mods_addr=0x1F000,
-        mmap_addr=0xFFFF_0000,
-        mmap_length=48,
+        flags=flags, cmdline=0x20000, mods_count=9, mods_addr=0x20000, mmap_addr=0x3FFF_0000, mmap_length=48
     )
     found = parse(reader({0x9000: data}), PhysicalAddress(0x9000))
     assert found.memory_map == ()
     assert ram_regions(found.memory_map) == ()
+    assert pairs(found.reserved)[3:] == [(0x20000, 0x20000 + 9 * 16)]  # the list itself, no module
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"flags": 1 << 6, "mmap_addr": GIB - 24, "mmap_length": 25},
+        {"flags": 1 | 1 << 2, "cmdline": GIB},
+        {"flags": 1 | 1 << 3, "mods_addr": GIB - 16, "mods_count": 2},
+        {"flags": 1 | 1 << 3, "mods_addr": 0x1000, "mods_count": 0xFFFF_FFFF},
+    ],
+)
+def test_boot_information_above_1_gib_stops_the_boot(fields: dict[str, int]) -> None:
+    with pytest.raises(BootStopped):
+        parse(reader({0x9000: information(**fields)}), PhysicalAddress(0x9000))
+
+
+def test_an_information_structure_above_1_gib_stops_the_boot() -> None:
+    with pytest.raises(BootStopped, match="above 1 GiB"):
+        parse(reader({}), PhysicalAddress(GIB - 87))
 
 
 def test_a_text_without_an_end_ends_with_memory() -> None:

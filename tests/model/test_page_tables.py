@@ -215,8 +215,8 @@ def test_without_frames_the_tables_made_on_the_way_stay(
     assert machine.frames.free_count == 0
     assert errors(machine) == [1, 0, 0, 0, 0]
     assert [event.line for event in events if event.line] == [
-        "coronel: physical: out of memory: 0x0",
-        "coronel: paging: out of memory: 0x0",
+        "coronel: physical: out of memory: 0x1000",
+        "coronel: paging: out of memory: 0x1000",
     ]
     assert (word(machine, 0x358000 + 8 * 256) != 0) == (left > 0)
 

@@ -42,15 +42,21 @@ def test_setup_makes_one_region_of_the_first_spare(early: VirtualMemory, regions
     assert spares(early) == [POOL + 32 * n for n in range(1, 128)]
 
 
-@pytest.mark.parametrize(
-    ("start", "size"), [(1, 0x1000), (SPACE, 1), (SPACE, 0), (SPACE, 1 << 63), (SPACE, -0x1000)]
-)
+@pytest.mark.parametrize(("start", "size"), [(1, 0x1000), (SPACE, 1), (SPACE, 1 << 63), (SPACE, -0x1000)])
 def test_setup_refuses(early: VirtualMemory, start: int, size: int) -> None:
     made = RegionAllocator.at(early, OBJECT)
     made.nodes.add_page(POOL)
     assert not made.setup(start, size)
     assert errors(early) == [0, 0, 0, 0, 1]
     assert len(spares(early)) == 128
+
+
+def test_setup_of_nothing_makes_no_region(early: VirtualMemory) -> None:
+    made = RegionAllocator.at(early, OBJECT)
+    assert made.setup(SPACE, 0)
+    assert (field(early, 40), field(early, 48)) == (SPACE, SPACE)
+    assert free_list(early) == []
+    assert made.alloc(1) == 0
 
 
 def test_setup_without_a_node(early: VirtualMemory) -> None:
