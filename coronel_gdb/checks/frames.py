@@ -4,7 +4,7 @@ from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.report import Finding
 from model.invariants import frames as rules
-from model.invariants.frames import FrameVerdict
+from model.invariants.base import Verdict
 
 _CODES = {
     rules.NODE_PLACE: catalogue.FRAME_PLACE,
@@ -17,6 +17,6 @@ _CODES = {
 }
 
 
-def frame_findings(verdict: FrameVerdict) -> list[Finding]:
+def frame_findings(verdict: Verdict) -> list[Finding]:
     """One finding an invariant: a damaged list tends to break one of them in many nodes at once."""
     return listed_findings(verdict.violations, _CODES)

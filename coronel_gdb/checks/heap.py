@@ -9,8 +9,7 @@ from coronel_gdb.lift.heap import LiftedHeap
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Finding
 from model.invariants import heap as rules_of_heap
-from model.invariants.base import Violation
-from model.invariants.heap import HeapVerdict
+from model.invariants.base import Verdict, Violation
 from model.records import HeapBlock, HeapRules
 
 _CONTEXT_BYTES = 16
@@ -24,7 +23,7 @@ _BY_FIELD = {
 }
 
 
-def heap_findings(lifted: LiftedHeap, verdict: HeapVerdict, profile: HeapProfile) -> list[Finding]:
+def heap_findings(lifted: LiftedHeap, verdict: Verdict, profile: HeapProfile) -> list[Finding]:
     """One finding a damaged block, in list order, then the heap's counters, then lost blocks."""
     by_subject: dict[int, list[Violation]] = {}
     for violation in verdict.violations:

@@ -6,7 +6,7 @@ from coronel_gdb.errors import KernelError
 from coronel_gdb.lift.heap import pointer
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.profiles.schema import FrameProfile
+from coronel_gdb.profiles.schema import ListProfile
 from coronel_gdb.protocols import Target
 from model.records import FrameManager, FrameNode
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, is_aligned
@@ -29,7 +29,7 @@ class LiftedFrames:
     stop: int = 0
 
 
-def lift_frames(target: Target, space: AddressSpace, profile: FrameProfile) -> LiftedFrames:
+def lift_frames(target: Target, space: AddressSpace, profile: ListProfile) -> LiftedFrames:
     """Read the whole list; `NotInitialised` when its manager's pointer is null, `ReadFault` as it says."""
     manager = read_manager(target, space, profile)
     size = profile.node.size_bytes
@@ -59,7 +59,7 @@ def lift_frames(target: Target, space: AddressSpace, profile: FrameProfile) -> L
     return lifted
 
 
-def read_manager(target: Target, space: AddressSpace, profile: FrameProfile) -> FrameManager:
+def read_manager(target: Target, space: AddressSpace, profile: ListProfile) -> FrameManager:
     """The manager object alone."""
     address = pointer(target, space, profile.pointer, "physical manager")
     data = space.read(address, profile.manager.size_bytes)
@@ -84,7 +84,7 @@ def managed_frames(manager: FrameManager) -> int:
     return sum((end - start) // PAGE_BYTES for start, end in manager.ranges)
 
 
-def _others(lifted: LiftedFrames, profile: FrameProfile, seen: set[int]) -> None:
+def _others(lifted: LiftedFrames, profile: ListProfile, seen: set[int]) -> None:
     """Nodes of the array with an address that the list does not reach."""
     manager, size = lifted.manager, profile.node.size_bytes
     end = manager.nodes + manager.node_count * size

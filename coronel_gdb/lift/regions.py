@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from coronel_gdb.errors import ReadFault
 from coronel_gdb.lift.heap import pointer
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.profiles.schema import RegionProfile
+from coronel_gdb.profiles.schema import ListProfile
 from coronel_gdb.protocols import Target
 from model.records import Region, RegionManager
 from model.types import VirtualAddress
@@ -20,7 +20,7 @@ class LiftedRegions:
     stop: int = 0
 
 
-def lift_regions(target: Target, space: AddressSpace, profile: RegionProfile) -> LiftedRegions:
+def lift_regions(target: Target, space: AddressSpace, profile: ListProfile) -> LiftedRegions:
     """Read the free list of the kernel's virtual manager; `NotInitialised`, `ReadFault` as for the heap."""
     address = pointer(target, space, profile.pointer, "virtual manager")
     data = space.read(address, profile.manager.size_bytes)

@@ -9,10 +9,9 @@ from pathlib import Path
 from coronel_gdb.errors import KernelError
 from coronel_gdb.layout.facts import KernelFacts
 from coronel_gdb.profiles.schema import (
-    FrameProfile,
     HeapProfile,
+    ListProfile,
     Profile,
-    RegionProfile,
     ResolvedProfile,
     Structure,
 )
@@ -101,8 +100,8 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         profile.name,
         source,
         HeapProfile(profile.text("heap", "pointer"), heap, block, rules),
-        FrameProfile(profile.text("frames", "pointer"), manager, node),
-        RegionProfile(profile.text("regions", "pointer"), regions, region),
+        ListProfile(profile.text("frames", "pointer"), manager, node),
+        ListProfile(profile.text("regions", "pointer"), regions, region),
     )
 
 

@@ -76,17 +76,8 @@ class HeapProfile:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameProfile:
-    """How the list of free frames is laid out."""
-
-    pointer: str
-    manager: Structure
-    node: Structure
-
-
-@dataclass(frozen=True, slots=True)
-class RegionProfile:
-    """How the list of free virtual regions is laid out."""
+class ListProfile:
+    """How a manager and the nodes of its free list are laid out: frames, or virtual regions."""
 
     pointer: str
     manager: Structure
@@ -100,5 +91,5 @@ class ResolvedProfile:
     name: str
     source: str
     heap: HeapProfile
-    frames: FrameProfile
-    regions: RegionProfile
+    frames: ListProfile
+    regions: ListProfile

@@ -1,6 +1,6 @@
-"""An invariant and its violation."""
+"""An invariant, its violation, and a verdict over a whole structure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +26,12 @@ class Violation:
     found: int
     expected: int | None
     because: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """All violations, how many invariants were evaluated, and which could not be and why."""
+
+    violations: list[Violation] = field(default_factory=list)
+    evaluated: int = 0
+    unchecked: list[tuple[Invariant, str]] = field(default_factory=list)

@@ -1,10 +1,9 @@
 """Invariants of the free-frame list (docs/spec.md §4): one manager, its nodes in list order."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
-from model.invariants.base import Invariant, Violation
+from model.invariants.base import Invariant, Verdict, Violation
 from model.records import FrameManager, FrameNode
 from model.types import PAGE_BYTES, is_aligned
 
@@ -31,15 +30,6 @@ END: Final = Invariant("frames.end", "the list ends with null", "§4.4")
 ALL: Final = (NODE_PLACE, NODE_OWNER, MANAGED, CYCLE, COUNT, LOST, END)
 
 
-@dataclass(slots=True)
-class FrameVerdict:
-    """All violations and how many invariants were evaluated."""
-
-    violations: list[Violation] = field(default_factory=list)
-    evaluated: int = 0
-    unchecked: list[tuple[Invariant, str]] = field(default_factory=list)
-
-
 def check_frames(
     manager: FrameManager,
     nodes: Iterable[FrameNode],
@@ -47,13 +37,13 @@ def check_frames(
     *,
     stop: int = 0,
     listed_elsewhere: Iterable[FrameNode] = (),
-) -> FrameVerdict:
+) -> Verdict:
     """Judge the list: `nodes` in list order, each once; `stop` is the pointer at which following them ended.
 
     `stop` is 0 for a list that ends with null. `listed_elsewhere` are the nodes outside the list whose
     address field is not 0.
     """
-    verdict = FrameVerdict()
+    verdict = Verdict()
     visited: set[int] = set()
     last_node = 0
     count = 0

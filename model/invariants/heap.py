@@ -1,10 +1,9 @@
 """Invariants of a heap (docs/spec.md §7): one heap object and its blocks in list order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from model.invariants.base import Invariant, Violation
+from model.invariants.base import Invariant, Verdict, Violation
 from model.records import Heap, HeapBlock, HeapRules
 from model.types import PAGE_BYTES, is_aligned
 
@@ -53,25 +52,16 @@ PER_BLOCK: Final = (MAGIC, STATE, SIZE, NEXT, PREV, ALIGNMENT, UNMERGED)
 PER_HEAP: Final = (FIRST, TOTAL_ALLOCATED, TOTAL_FREE, LIVE, HEAP_SIZE, HEAP_START, HEAP_END)
 
 
-@dataclass(slots=True)
-class HeapVerdict:
-    """All violations, how many invariants were evaluated, and which could not be and why."""
-
-    violations: list[Violation] = field(default_factory=list)
-    evaluated: int = 0
-    unchecked: list[tuple[Invariant, str]] = field(default_factory=list)
-
-
 def check_heap(
     heap: Heap, blocks: Sequence[HeapBlock], rules: HeapRules, *, complete: bool = True
-) -> HeapVerdict:
+) -> Verdict:
     """Judge a heap; `blocks` are in true list order, damaged headers included with their raw values.
 
     `complete` says whether these are all blocks; otherwise what is a sum over all of them is not judged.
     Totals are recounted with the implied value where a block's own is damaged, so that one damaged
     header is not reported a second time as a wrong total.
     """
-    verdict = HeapVerdict()
+    verdict = Verdict()
     sizes: list[int | None] = []
     frees: list[bool | None] = []
     for index, block in enumerate(blocks):
@@ -102,7 +92,7 @@ def check_heap(
     return verdict
 
 
-def _check_state(block: HeapBlock, rules: HeapRules, verdict: HeapVerdict) -> bool | None:
+def _check_state(block: HeapBlock, rules: HeapRules, verdict: Verdict) -> bool | None:
     """Whether the block is free; None when neither its magic nor its state byte can be believed."""
     by_magic = {rules.magic_free: True, rules.magic_used: False}.get(block.magic)
     by_state = {1: True, 0: False}.get(block.is_free)
@@ -132,7 +122,7 @@ def _list_end(heap: Heap, last: HeapBlock, before: Sequence[int | None], rules: 
 
 
 def _check_size(
-    heap: Heap, block: HeapBlock, after: HeapBlock | None, stop: int, rules: HeapRules, verdict: HeapVerdict
+    heap: Heap, block: HeapBlock, after: HeapBlock | None, stop: int, rules: HeapRules, verdict: Verdict
 ) -> int | None:
     """The size that the block must have; None when it is wrong and nothing implies the right one."""
     end = block.address + rules.header_bytes + block.size_bytes
@@ -153,7 +143,7 @@ def _check_size(
 
 
 def _check_link(
-    block: HeapBlock, invariant: Invariant, found: int, neighbour: HeapBlock | None, verdict: HeapVerdict
+    block: HeapBlock, invariant: Invariant, found: int, neighbour: HeapBlock | None, verdict: Verdict
 ) -> None:
     expected = neighbour.address if neighbour is not None else 0
     if found == expected:
@@ -171,7 +161,7 @@ def _check_totals(
     sizes: Sequence[int | None],
     frees: Sequence[bool | None],
     rules: HeapRules,
-    verdict: HeapVerdict,
+    verdict: Verdict,
     *,
     complete: bool,
 ) -> None:
