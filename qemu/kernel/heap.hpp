@@ -45,6 +45,12 @@ public:
     bool validate_heap();
     void print_statistics();
 
+    // Bytes of data in used blocks.
+    u64 total_allocated() const { return total_allocated_; }
+
+    // How many operations were refused for this reason.
+    u64 errors(error_kind kind) const { return errors_[static_cast<u32>(kind)]; }
+
 private:
     struct layout;
 

@@ -36,6 +36,9 @@ public:
 
     static paddr_t kernel_directory() { return paddr_t{kernel_directory_}; }
 
+    // How many operations were refused for this reason.
+    static u64 errors(memory::error_kind kind) { return errors_[static_cast<u32>(kind)]; }
+
 private:
     friend class window;
 

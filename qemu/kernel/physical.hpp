@@ -38,6 +38,9 @@ public:
     // The node that describes a frame below physical_end_.
     const frame* node_of(paddr_t address) const { return &nodes_[address.value() / PAGE_SIZE]; }
 
+    // How many operations were refused for this reason.
+    u64 errors(memory::error_kind kind) const { return errors_[static_cast<u32>(kind)]; }
+
 private:
     struct layout;
 

@@ -21,6 +21,8 @@ constexpr u8 FIFO_ON_AND_EMPTY = 0x07;
 constexpr u8 TERMINAL_READY_REQUEST_TO_SEND = 0x03;
 constexpr u8 TRANSMITTER_EMPTY = 0x20;
 
+constinit char g_last = '\n';
+
 void write_digits(u64 value, u64 base) {
     char digits[20];
     u64 first = sizeof digits;
@@ -51,10 +53,17 @@ void write(lib::text part) {
             cpu::pause();
         }
         cpu::out8(DATA, static_cast<u8>(part[index]));
+        g_last = part[index];
     }
 }
 
 void write(const char* part) { write(lib::text{part}); }
+
+void begin_line() {
+    if (g_last != '\n') {
+        write("\n");
+    }
+}
 
 void write(u64 part) { write_digits(part, 10); }
 

@@ -45,6 +45,9 @@ public:
     // Counts and logs what the owner of the regions found wrong.
     void refuse(memory::error_kind kind, u64 subject);
 
+    // How many operations were refused for this reason.
+    u64 errors(memory::error_kind kind) const { return errors_[static_cast<u32>(kind)]; }
+
 private:
     struct layout;
 

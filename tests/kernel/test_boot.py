@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,33 @@ def test_too_little_ram_stops_with_one_line(size: str) -> None:
         log = machine.wait_for_serial("available\n")
         assert re.fullmatch(r"coronel: out of memory at boot: \d+ bytes needed, \d+ available\n", log)
         assert "HLT=1" in machine.monitor("info registers")
+
+
+def test_without_a_memory_map_the_size_counts() -> None:
+    """GDB takes the map away before the kernel looks (docs/spec.md §4.1)."""
+    with paused_before_the_map_is_read() as (machine, gdb):
+        gdb.run("set var ((multiboot_info *)info)->flags &= ~0x40")
+        kibibytes = gdb.evaluate("((multiboot_info *)info)->mem_upper")
+        gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
+        ram = ranges(gdb, "memory::g_memory_map.ram_.count_", "memory::g_memory_map.ram_.ranges_")
+        assert ram == [(MIB, MIB + kibibytes * KIB)]
+        check_every_frame(gdb, machine, 127 * MIB)
+
+
+def test_without_memory_information_it_stops() -> None:
+    with paused_before_the_map_is_read() as (machine, gdb):
+        gdb.run("set var ((multiboot_info *)info)->flags &= ~0x41")
+        gdb.resume()
+        log = machine.wait_for_serial("\n")
+        assert log == "coronel: no memory information from the boot loader\n"
+
+
+@contextmanager
+def paused_before_the_map_is_read() -> Iterator[tuple[Machine, Gdb]]:
+    with Machine(BOOT_ELF, "scenario=boot", paused=True) as machine, Gdb(script=GDB_SCRIPT) as gdb:
+        gdb.attach(machine.gdb_socket, KERNEL_ELF)
+        gdb.run_to("memory::require_ram_for_image", BOOT_SECONDS)
+        yield machine, gdb
 
 
 def test_boot_by_grub_from_a_cd(tmp_path: Path) -> None:

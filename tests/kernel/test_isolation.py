@@ -1,6 +1,7 @@
 """Two processes that are alive at once: their address spaces, judged by the tool and by QEMU's own walk."""
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -145,6 +146,27 @@ def test_the_user_heap_is_as_the_allocator_says(two: Two) -> None:
     assert header[8] == 0
 
 
+def test_the_trace_knows_the_system_calls_and_what_they_did(two: Two) -> None:
+    """docs/spec.md 12: operation, depth, result and address space of the newest records."""
+    evaluate = two.stopped.gdb.evaluate
+    ring, count = evaluate("g_trace.ring_"), evaluate("g_trace.next_")
+    assert 0 < count <= evaluate("g_trace.capacity_")
+    (block,) = two.stopped.gdb.mi(f"-data-read-memory-bytes {ring:#x} {64 * count}")["memory"]
+    records = list(struct.iter_unpack("<QIHHQQQQQQ", bytes.fromhex(block["contents"])))
+    assert [record[0] for record in records] == list(range(count))
+    calls = [(record[1], record[3], *record[4:8], record[9]) for record in records if record[1] in (16, 21)]
+    assert calls == [
+        call
+        for directory in two.directories
+        for call in (
+            (16, 0, 100, 0, 0, HEAP.start + 48, directory),
+            (21, 0, 0, PAGE, 3, MMAP, directory),
+        )
+    ]
+    created = [record[4] for record in records if record[1] == 14]
+    assert created == [1, 2]
+
+
 def test_the_kernel_with_processes_gives_no_finding(two: Two) -> None:
     for command in ("heapcheck", "frames"):
         assert two.stopped.report(command, 0)["findings"] == []
@@ -195,6 +217,28 @@ def accounts(stopped: Stopped) -> dict[str, object]:
         "blocks": heap["facts"]["blocks"],
         "frames listed": stopped.report("frames", 0)["facts"]["free"],
     }
+
+
+@pytest.mark.parametrize("frames_left", [0, 1, 3, 19, 20, 22, 23])
+def test_a_process_for_which_memory_does_not_suffice_leaves_nothing(frames_left: int) -> None:
+    """24 frames it needs: 6 tables, 16 for the stack, 2 for the program; one less in each place."""
+    lines = modules(["leave", "leave"])
+    heap_needs = 17
+    with at_checkpoint(1, "scenario=boot,processes", extra=lines) as stopped:
+        gdb = stopped.gdb
+        gdb.run("set $node = g_physical_manager->free_list_")
+        for _ in range(heap_needs + frames_left - 1):
+            gdb.run("set $node = $node->previous")
+        gdb.run("set var $node->previous = 0")
+        gdb.run(f"set var g_physical_manager->free_count_ = {heap_needs + frames_left}")
+        gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
+        log = stopped.machine.serial()
+        for number in (1, 2):
+            assert f"coronel: module {number}: out of memory\n" in log
+        assert f"processes: {frames_left} frames free before, {frames_left} after\n" in log
+        assert gdb.evaluate("g_process_list") == 0
+        assert gdb.evaluate("g_kernel_heap->total_allocated_") == 0
+        assert gdb.evaluate("g_physical_manager->free_count_") == frames_left
 
 
 def test_one_page_in_two_processes() -> None:

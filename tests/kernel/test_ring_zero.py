@@ -92,6 +92,18 @@ def test_smap_keeps_the_kernel_from_reading_user_memory(in_system_call: Stopped)
     assert (vector, error, cr2) == (14, 1, USER_CODE)
 
 
+def test_an_nmi_in_ring_3_is_not_the_processs_affair(in_system_call: Stopped) -> None:
+    """It comes on the stack for faults, and stops the kernel like any exception of its own."""
+    gdb = in_system_call.gdb
+    gdb.run_to(f"*{gdb.evaluate('caller->context.rip'):#x}", BOOT_SECONDS)
+    assert gdb.evaluate("$cs") & 3 == 3
+    in_system_call.machine.monitor("nmi")
+    vector, error, _, rip = fault(in_system_call)
+    assert (vector, error) == (2, 0)
+    assert rip in range(USER_CODE, USER_CODE + 0x1000)
+    assert backtrace(in_system_call) == []
+
+
 def test_a_process_has_no_flag_of_its_own_in_the_kernel(in_system_call: Stopped) -> None:
     """docs/spec.md 13.1: interrupts, trap, direction, alignment check are off in ring 0."""
     found = re.search(r"RFL=(\w+)", in_system_call.machine.monitor("info registers"))

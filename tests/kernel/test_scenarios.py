@@ -119,6 +119,12 @@ def check_bug(scenario: Scenario, gdb: Gdb) -> None:
         assert bytes.fromhex(block["contents"]) == written != seeded_bytes(gdb, "original", known)
 
 
+def seeded_bytes(gdb: Gdb, name: str, count: int) -> bytes:
+    address = gdb.evaluate(f"&g_seeded_fault.{name}")
+    (block,) = gdb.mi(f"-data-read-memory-bytes {address:#x} {count}")["memory"]
+    return bytes.fromhex(block["contents"])
+
+
 def test_the_scribbled_entry_is_in_a_table_the_cpu_uses() -> None:
     """QEMU's own walk finds it: an entry that allows and has everything, for a frame that cannot exist."""
     with stopped_in(scenarios()["pte_scribble"]) as stopped:

@@ -202,4 +202,6 @@ def test_a_refused_operation_is_recorded_too() -> None:
         assert first.operation == second.operation == "heap_free"
         assert first.arguments == second.arguments
         assert first.caller == second.caller
-        assert function_at(stopped.gdb, second.caller).name.startswith("coronel::(anonymous namespace)::close(")
+        assert function_at(stopped.gdb, second.caller).name.startswith(
+            "coronel::(anonymous namespace)::close("
+        )

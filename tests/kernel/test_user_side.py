@@ -121,6 +121,18 @@ def test_nothing_stopped_the_kernel(log: str) -> None:
     assert parts == {"user heap"}
 
 
+def test_processes_take_turns_in_order_of_their_numbers() -> None:
+    """docs/spec.md 14.7; and a line of the kernel begins on a line of its own, whatever a process left."""
+    lines = modules(["turns a3", "turns b1", "turns c2", "turns d0"])
+    with Machine(BOOT_ELF, "scenario=processes", extra=lines) as machine:
+        log = machine.wait_for_serial("coronel: done\n")
+    assert re.sub("^coronel: .*\n", "", log, flags=re.M).replace("\n", "") == "abcaca"
+    ends = re.findall("^coronel: process ([0-9]): exit ([0-9]+)$", log, re.M)
+    assert ends == [
+        (pid, str(ord(letter))) for pid, letter in (("4", "d"), ("2", "b"), ("3", "c"), ("1", "a"))
+    ]
+
+
 @pytest.mark.parametrize("cpu_model", ["max", "qemu64"])
 def test_hundreds_of_processes_leave_no_trace(cpu_model: str) -> None:
     """With SMEP and SMAP, and on a CPU that has neither."""

@@ -20,5 +20,6 @@ turn handle_system_call(process& caller);
 [[gnu::noinline]] vaddr_t sys_realloc(coronel::process& caller, vaddr_t data, u64 size);
 [[gnu::noinline]] vaddr_t sys_calloc(coronel::process& caller, u64 count, u64 size);
 [[gnu::noinline]] vaddr_t sys_brk(coronel::process& caller, vaddr_t end);
-[[gnu::noinline]] vaddr_t sys_mmap(coronel::process& caller, vaddr_t start, u64 length, u64 protection);
+[[gnu::noinline]] vaddr_t sys_mmap(coronel::process& caller, vaddr_t start, u64 length,
+                                   u64 protection);
 [[gnu::noinline]] u64 sys_munmap(coronel::process& caller, vaddr_t start, u64 length);
