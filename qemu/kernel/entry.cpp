@@ -17,7 +17,7 @@ void kernel_prepare(u64 info);
 // On a small stack inside the image: is there RAM under the kernel stack?
 void kernel_prepare(u64 info) {
     serial::initialize();
-    exceptions::initialize();
+    exceptions::initialize(0);
     user_mode::initialize();
     memory::require_ram_for_image(linear(paddr_t{info}).as<multiboot_info>());
 }

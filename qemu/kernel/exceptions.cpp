@@ -19,6 +19,6 @@ void report_exception(exceptions::frame* frame) {
 
 namespace exceptions {
 
-void initialize() { segments::initialize(exception_vectors); }
+void initialize(u64 cpu) { segments::initialize(exception_vectors, cpu); }
 
 }  // namespace exceptions

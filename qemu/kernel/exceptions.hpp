@@ -17,6 +17,6 @@ static_assert(sizeof(frame) == 22 * 8);
 
 // From now on every exception of ring 0 is reported and stops the kernel; one of ring 3 ends
 // user_mode::run (docs/spec.md 13.2, 14.5).
-void initialize();
+void initialize(u64 cpu);
 
 }  // namespace exceptions

@@ -1,5 +1,8 @@
 #include "segments.hpp"
 
+#include "cpu.hpp"
+#include "cpu_local.hpp"
+
 namespace segments {
 
 namespace {
@@ -47,28 +50,35 @@ struct table_pointer {
 };
 static_assert(offsetof(table_pointer, base) == offsetof(table_pointer, limit) + 2);
 
-alignas(16) constinit u8 g_fault_stack[16 * 1024] = {};
-constinit task_state g_task = {};
-constinit gate g_idt[EXCEPTIONS] = {};
-
-constinit u64 g_gdt[] = {
-    0,
-    0x00af9b000000ffff,  // KERNEL_CODE: 64-bit code, accessed
-    0x00cf93000000ffff,  // KERNEL_DATA
-    0x00cff3000000ffff,  // USER_DATA: for ring 3
-    0x00affb000000ffff,  // USER_CODE
-    0,                   // TASK_SEGMENT: two entries, described below
-    0,
+// What every CPU has of its own (docs/spec.md 13.3).
+struct tables {
+    u8 fault_stack[16 * 1024];
+    task_state task;
+    u64 gdt[cpu::FIRST_TASK_SEGMENT / 8 + 2 * MAX_CPUS] = {
+        0,
+        0x00af9b000000ffff,  // KERNEL_CODE: 64-bit code, accessed
+        0x00cf93000000ffff,  // KERNEL_DATA
+        0x00cff3000000ffff,  // USER_DATA: for ring 3
+        0x00affb000000ffff,  // USER_CODE
+        // two entries a CPU for its task segment, of which each CPU describes its own
+    };
 };
 
+alignas(16) constinit tables g_tables[MAX_CPUS] = {};
+constinit gate g_idt[EXCEPTIONS] = {};
+
+constexpr u16 task_segment(u64 cpu) {
+    return static_cast<u16>(cpu::FIRST_TASK_SEGMENT + cpu::TASK_SEGMENT_BYTES * cpu);
+}
+
 // SDM vol. 3A, 7.2.3.
-void describe_task() {
+void describe_task(tables& own, u16 selector) {
     constexpr u64 present_available_64_bit_task = 0x89;
-    const u64 base = vaddr_t{&g_task}.value();
-    const u64 limit = sizeof g_task - 1;
-    g_gdt[TASK_SEGMENT / 8] = limit | (base & 0xFFFFFF) << 16 |
-                              present_available_64_bit_task << 40 | (base >> 24 & 0xFF) << 56;
-    g_gdt[TASK_SEGMENT / 8 + 1] = base >> 32;
+    const u64 base = vaddr_t{&own.task}.value();
+    const u64 limit = sizeof own.task - 1;
+    own.gdt[selector / 8] = limit | (base & 0xFFFFFF) << 16 | present_available_64_bit_task << 40 |
+                            (base >> 24 & 0xFF) << 56;
+    own.gdt[selector / 8 + 1] = base >> 32;
 }
 
 void set_stack(u32 (&halves)[2], vaddr_t top) {
@@ -76,10 +86,10 @@ void set_stack(u32 (&halves)[2], vaddr_t top) {
     halves[1] = static_cast<u32>(top.value() >> 32);
 }
 
-void describe_stacks() {
-    set_stack(g_task.interrupt_stacks[FAULT_STACK - 1],
-              vaddr_t{g_fault_stack + sizeof g_fault_stack});
-    g_task.io_map = sizeof g_task;  // none
+void describe_stacks(tables& own) {
+    set_stack(own.task.interrupt_stacks[FAULT_STACK - 1],
+              vaddr_t{own.fault_stack + sizeof own.fault_stack});
+    own.task.io_map = sizeof own.task;  // none
 }
 
 gate gate_to(u64 handler, u16 stack) {
@@ -93,26 +103,30 @@ gate gate_to(u64 handler, u16 stack) {
 
 }  // namespace
 
-void initialize(const u64 (&vectors)[EXCEPTIONS]) {
-    describe_task();
-    describe_stacks();
+void initialize(const u64 (&vectors)[EXCEPTIONS], u64 cpu) {
+    tables& own = g_tables[cpu];
+    describe_task(own, task_segment(cpu));
+    describe_stacks(own);
     for (u64 number = 0; number < EXCEPTIONS; ++number) {
         const bool apart = (ON_FAULT_STACK >> number) % 2 != 0;
         g_idt[number] = gate_to(vectors[number], apart ? FAULT_STACK : 0);
     }
 
-    const table_pointer gdt{{}, sizeof g_gdt - 1, vaddr_t{g_gdt}.value()};
+    const table_pointer gdt{{}, sizeof own.gdt - 1, vaddr_t{own.gdt}.value()};
     const table_pointer idt{{}, sizeof g_idt - 1, vaddr_t{g_idt}.value()};
     asm volatile("lgdt (%0)" : : "r"(gdt.operand()) : "memory");
-    asm volatile("ltr %0" : : "r"(TASK_SEGMENT) : "memory");
+    asm volatile("ltr %0" : : "r"(task_segment(cpu)) : "memory");
     asm volatile("lidt (%0)" : : "r"(idt.operand()) : "memory");
 }
 
-void set_trap_stack(vaddr_t top) { set_stack(g_task.privilege_stacks[0], top); }
+void set_trap_stack(vaddr_t top) {
+    set_stack(g_tables[cpu::index()].task.privilege_stacks[0], top);
+}
 
 bool is_fault_stack(vaddr_t start, u64 size) {
-    const vaddr_t bottom{g_fault_stack};
-    return bottom <= start && start <= bottom + (sizeof g_fault_stack - size);
+    const tables& own = g_tables[cpu::index()];
+    const vaddr_t bottom{own.fault_stack};
+    return bottom <= start && start <= bottom + (sizeof own.fault_stack - size);
 }
 
 }  // namespace segments

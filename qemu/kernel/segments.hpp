@@ -2,7 +2,7 @@
 
 #include "address.hpp"
 
-// The descriptor tables of the boot CPU: what is left of segmentation in long mode (SDM vol. 3A,
+// The descriptor tables of each CPU: what is left of segmentation in long mode (SDM vol. 3A,
 // chapters 3, 6 and 7).
 namespace segments {
 
@@ -14,10 +14,10 @@ inline constexpr u16 KERNEL_DATA = 0x10;
 inline constexpr u16 USER_DATA = 0x18 | 3;
 inline constexpr u16 USER_CODE = 0x20 | 3;
 
-// Loads GDT, task register and IDT. From now on exception n goes to `vectors[n]`: in ring 0 on the
-// stack in use, but a double fault on one of its own, so that it is reported even when the kernel
-// stack is what went wrong (docs/spec.md 13.2).
-void initialize(const u64 (&vectors)[EXCEPTIONS]);
+// Loads GDT, task register and IDT of the CPU that asks, whose number is `cpu` from then on.
+// Exception n goes to `vectors[n]`: in ring 0 on the stack in use, but a double fault on one of its
+// own, so that it is reported even when the kernel stack is what went wrong (docs/spec.md 13.2).
+void initialize(const u64 (&vectors)[EXCEPTIONS], u64 cpu);
 
 // Where an exception of ring 3 goes on writing from, downwards.
 void set_trap_stack(vaddr_t top);

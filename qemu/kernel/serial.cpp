@@ -1,6 +1,7 @@
 #include "serial.hpp"
 
 #include "cpu.hpp"
+#include "lib/spinlock.hpp"
 
 namespace {
 
@@ -22,6 +23,11 @@ constexpr u8 TERMINAL_READY_REQUEST_TO_SEND = 0x03;
 constexpr u8 TRANSMITTER_EMPTY = 0x20;
 
 constinit char g_last = '\n';
+
+constinit lib::spinlock g_lock;
+
+// Far more than a line takes.
+constexpr u64 MOST_TRIES = 1'000'000;
 
 void write_digits(u64 value, u64 base) {
     char digits[20];
@@ -58,6 +64,19 @@ void write(lib::text part) {
 }
 
 void write(const char* part) { write(lib::text{part}); }
+
+line_guard::line_guard() : is_holder_{false} {
+    for (u64 tries = 0; tries < MOST_TRIES && !is_holder_; ++tries) {
+        is_holder_ = g_lock.try_acquire();
+        cpu::pause();
+    }
+}
+
+line_guard::~line_guard() {
+    if (is_holder_) {
+        g_lock.release();
+    }
+}
 
 void begin_line() {
     if (g_last != '\n') {

@@ -120,7 +120,7 @@ struct trace::layout {
 // that CPU comes between.
 struct trace_state {
     u64 depth = 0;
-    u64 entrance = 0;  // return address of an outer function of the interface, for the next operation
+    u64 entrance = 0;  // return address of an outer function, for the next operation
 };
 
 extern trace_state g_trace_states[MAX_CPUS];

@@ -146,3 +146,9 @@ def test_the_blocks_are_used_and_nobody_points_to_them() -> None:
         size = stopped.gdb.evaluate(f"((memory::heap_block *){first})->size")
         lost = stopped.gdb.evaluate("g_seeded_fault.length") // size
         assert used == lost == (last - first) // (size + 48) + 1 == 16
+
+
+def test_the_list_names_every_scenario_of_the_kernel() -> None:
+    table = (ROOT / "qemu" / "kernel" / "scenarios" / "scenario.cpp").read_text()
+    names = set(re.findall(r'^    \{"(\w+)", run_\w+\},$', table, re.M))
+    assert names - {"bench"} == set(scenarios())

@@ -205,3 +205,22 @@ def test_a_refused_operation_is_recorded_too() -> None:
         assert function_at(stopped.gdb, second.caller).name.startswith(
             "coronel::(anonymous namespace)::close("
         )
+
+
+def test_two_cpus_share_the_ring_and_have_their_own_depth() -> None:
+    with at_checkpoint(1, "scenario=smp seed=3 ops=1000 trace=65536", cpus=2) as stopped:
+        records = read_ring(stopped.gdb)
+        heap = [record for record in records if record.operation in ("heap_malloc", "heap_free")]
+        assert [record.sequence for record in records] == list(range(len(records)))
+        assert {record.depth for record in heap} == {0}
+        for cpu in (0, 1):
+            assert len([record for record in heap if record.cpu == cpu]) > 1000
+        # No block is given twice before it is taken back, whoever does it.
+        live: set[int] = set()
+        for record in heap:
+            if record.operation == "heap_malloc":
+                assert record.result not in live
+                live.add(record.result)
+            elif record.arguments[0]:
+                live.remove(record.arguments[0])
+        assert not live

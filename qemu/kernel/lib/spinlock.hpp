@@ -10,8 +10,10 @@ namespace lib {
 struct spinlock {
     u32 locked_ = 0;
 
+    bool try_acquire() { return __atomic_exchange_n(&locked_, 1U, __ATOMIC_ACQUIRE) == 0; }
+
     void acquire() {
-        while (__atomic_exchange_n(&locked_, 1U, __ATOMIC_ACQUIRE) != 0) {
+        while (!try_acquire()) {
             cpu::pause();
         }
     }

@@ -2,7 +2,8 @@
 #include "scenarios/blocks.hpp"
 #include "scenarios/scenario.hpp"
 
-// A file that is closed where the error is noticed, and again where the work ends. The heap refuses.
+// A file that is closed where the error is noticed, and again where the work ends. The heap
+// refuses.
 namespace coronel {
 
 namespace {

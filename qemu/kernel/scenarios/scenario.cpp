@@ -20,6 +20,7 @@ constexpr scenario g_scenarios[] = {
     {"fragmentation", run_fragmentation},
     {"out_of_memory", run_out_of_memory},
     {"virtual_exhausted", run_virtual_exhausted},
+    {"smp", run_smp},
     {"overflow", run_overflow},
     {"overflow1", run_overflow1},
     {"overflow8", run_overflow8},

@@ -15,6 +15,7 @@ void run_large(const options& wanted);
 void run_fragmentation(const options& wanted);
 void run_out_of_memory(const options& wanted);
 void run_virtual_exhausted(const options& wanted);
+void run_smp(const options& wanted);
 void run_overflow(const options& wanted);
 void run_overflow1(const options& wanted);
 void run_overflow8(const options& wanted);

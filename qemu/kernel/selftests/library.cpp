@@ -102,7 +102,8 @@ const char* reads_options() {
 }
 
 const char* knows_canonical_addresses() {
-    return vaddr_t{0x00007fffffffffff}.is_canonical() && !vaddr_t{0x0000800000000000}.is_canonical() &&
+    return vaddr_t{0x00007fffffffffff}.is_canonical() &&
+                   !vaddr_t{0x0000800000000000}.is_canonical() &&
                    vaddr_t{0xffff800000000000}.is_canonical() &&
                    !vaddr_t{0xffff7fffffffffff}.is_canonical()
                ? nullptr

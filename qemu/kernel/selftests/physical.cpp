@@ -43,7 +43,8 @@ const char* is_a_stack() {
     const paddr_t second = manager.alloc();
     manager.free(first);
     manager.free(second);
-    return manager.alloc() == second && manager.alloc() == first ? nullptr : "not last in, first out";
+    return manager.alloc() == second && manager.alloc() == first ? nullptr
+                                                                 : "not last in, first out";
 }
 
 const char* ends() {
