@@ -223,18 +223,17 @@ class HeapAllocator:
         size = _rounded(size_bytes)
         if isinstance(size, Refusal):
             return size
-        # smaller or equal: the rest becomes a free block, joined with the next one
-        shrinks = size <= block.size_bytes
-        absorbs = block.size_bytes - size >= SPLIT_BYTES if shrinks else self._can_grow(block, size)
-        if absorbs and self._absorbs_badly(block):
+        stays = 0 <= block.size_bytes - size < SPLIT_BYTES
+        if not stays and self._absorbs_badly(block):
             return Refusal(ErrorKind.CORRUPTION_DETECTED, pointer)
-        if shrinks:
+        # smaller or equal: the rest becomes a free block, joined with the next one
+        if size <= block.size_bytes:
             rest = self._cut(block, size)
             if rest is not None:
                 self._absorb_next(rest)
             return pointer
         # larger: in place when the next block is free and large enough
-        if absorbs:
+        if self._can_grow(block, size):
             self._grow_in_place(block, size)
             return pointer
         # elsewhere: a new block, the data copied, the old one freed

@@ -71,15 +71,17 @@ void* heap::realloc(void* data, u64 size) {
         return nullptr;
     }
     const bool shrinks = rounded <= block->size && block->can_be_split(rounded);
-    const bool grows = rounded > block->size && block->next_is_free() &&
+    const bool is_larger = rounded > block->size;
+    const bool grows = is_larger && block->next_is_free() &&
                        block->size + sizeof(heap_block) + block->next->size >= rounded;
-    if ((shrinks || grows) && !may_absorb_next(area, block)) {
+    // Also when the data moves: what release() would refuse then is refused before anything is done.
+    if ((shrinks || is_larger) && !may_absorb_next(area, block)) {
         refuse(error_kind::corruption_detected, vaddr_t{data}.value());
         return nullptr;
     }
 
     // Commit: in place.
-    if (rounded <= block->size) {
+    if (!is_larger) {
         if (shrinks) {
             shrink(block, rounded);
         }

@@ -30,7 +30,7 @@ def test_free_absorbs_no_block_with_a_smashed_next(machine: Machine, row: list[i
     expect_refusal(machine, before, ErrorKind.CORRUPTION_DETECTED)
 
 
-@pytest.mark.parametrize("size", [16, 240])
+@pytest.mark.parametrize("size", [16, 240, 2000])  # shrinks, grows, moves
 def test_realloc_joins_no_block_with_a_smashed_next(machine: Machine, row: list[int], size: int) -> None:
     machine.heap.free(row[2])
     poke(machine, 320, NEXT, WILD[0])

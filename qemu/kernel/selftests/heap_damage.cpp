@@ -83,11 +83,12 @@ const char* follows_before_it_writes() {
     tested.free(second);
     header_of(third)->prev = nullptr;  // now the free block is not followed well
     const heap_block before = *header_of(second);
-    if (tested.malloc(64) != nullptr || tested.realloc(first, 100) != nullptr) {
+    if (tested.malloc(64) != nullptr || tested.realloc(first, 100) != nullptr ||
+        tested.realloc(first, 4000) != nullptr) {
         return "took or absorbed the block";
     }
     tested.free(first);
-    if (tested.errors(error_kind::corruption_detected) != 3 || header_of(first)->is_free != 0 ||
+    if (tested.errors(error_kind::corruption_detected) != 4 || header_of(first)->is_free != 0 ||
         header_of(second)->size != before.size || header_of(second)->is_free != 1) {
         return "something changed";
     }
