@@ -1,10 +1,11 @@
 """`heapcheck`: every block of the kernel heap against the invariants of docs/spec.md §7."""
 
 import argparse
+from itertools import zip_longest
 
 from coronel_gdb.checks.heap import heap_findings
 from coronel_gdb.commands.command import Command, Context, busy
-from coronel_gdb.lift.heap import Discovery, LiftedHeap, lift_heap
+from coronel_gdb.lift.heap import Discovery, LiftedHeap, lift_heap, read_heap
 from coronel_gdb.lift.space import Run
 from coronel_gdb.report import Absent, Report
 from model.invariants.heap import check_heap
@@ -13,10 +14,10 @@ from model.invariants.heap import check_heap
 def run(context: Context, _: argparse.Namespace) -> Report:
     """Lift the heap, judge it, and say what was looked at."""
     profile = context.profile.heap
-    lifted = lift_heap(context.target, context.space, profile)
-    heap = lifted.heap
+    heap = read_heap(context.target, context.space, profile)
     if heap.locked:
         return busy("heapcheck", "kernel heap")
+    lifted = lift_heap(context.space, heap, profile)
     verdict = check_heap(heap, lifted.blocks, profile.rules, complete=lifted.end is None)
     findings = heap_findings(lifted, verdict, profile)
     used = sum(block.magic == profile.rules.magic_used for block in lifted.blocks)
@@ -54,9 +55,13 @@ def _detours(lifted: LiftedHeap) -> str:
 
 def _unmapped(lifted: LiftedHeap, header_bytes: int) -> list[Run]:
     """Unreadable stretches that a block claims as its own; gaps between regions are none."""
-    spans = sorted(
-        (block.address, block.address + header_bytes + block.size_bytes) for block in lifted.blocks
-    )
+    spans = []
+    for block, after in zip_longest(lifted.blocks, lifted.blocks[1:]):
+        end = block.address + header_bytes + block.size_bytes
+        # A damaged size claims too much: no block reaches beyond the next one.
+        spans.append(
+            (block.address, min(end, after.address) if after and after.address > block.address else end)
+        )
     return [
         run
         for run in lifted.image.unreadable

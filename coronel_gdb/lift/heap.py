@@ -45,9 +45,8 @@ class LiftedHeap:
     end: str | None = None
 
 
-def lift_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> LiftedHeap:
-    """Read the whole kernel heap; `NotInitialised` when its pointer is null, `ReadFault` when unreadable."""
-    heap = read_heap(target, space, profile)
+def lift_heap(space: AddressSpace, heap: Heap, profile: HeapProfile) -> LiftedHeap:
+    """Read all blocks of a heap; what cannot be read is a hole of the image, never a failure."""
     start, end = heap.heap_start, heap.heap_end
     lifted = LiftedHeap(heap, Image(space, start, end if start <= end else start))
     _Walker(lifted, profile).run()
@@ -55,7 +54,7 @@ def lift_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> Lift
 
 
 def read_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> Heap:
-    """The heap object alone."""
+    """The heap object alone; `NotInitialised` when its pointer is null, `ReadFault` when it is unreadable."""
     address = pointer(target, space, profile.pointer, "kernel heap")
     data = space.read(address, profile.heap.size_bytes)
     values = profile.heap.decode(data)

@@ -134,9 +134,8 @@ outcome paging::map_leaf(paddr_t directory, vaddr_t page, paddr_t frame, table_l
     return outcome::done;
 }
 
-// What the leaf was; not present when no 4 KiB page is mapped there. Tables stay (docs/spec.md
-// 5.4).
-page_entry paging::clear_leaf(paddr_t directory, vaddr_t page) {
+// The table with the 4 KiB leaf of a page; null when the walk ends before there is one.
+paddr_t paging::table_of(paddr_t directory, vaddr_t page) {
     paddr_t table = directory;
     for (table_level level = table_level::pml4; level != table_level::pt; level = below(level)) {
         window view{window::slot::walk, table};
@@ -146,7 +145,16 @@ page_entry paging::clear_leaf(paddr_t directory, vaddr_t page) {
         }
         table = entry.frame();
     }
+    return table;
+}
 
+// What the leaf was; not present when no 4 KiB page is mapped there. Tables stay (docs/spec.md
+// 5.4).
+page_entry paging::clear_leaf(paddr_t directory, vaddr_t page) {
+    const paddr_t table = table_of(directory, page);
+    if (table.is_null()) {
+        return {};
+    }
     window view{window::slot::walk, table};
     page_entry& entry = view.table().at(table_level::pt, page);
     const page_entry cleared = entry;

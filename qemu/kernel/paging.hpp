@@ -45,6 +45,7 @@ private:
     // Without lock and checks of arguments; what fails is counted here.
     static outcome map_leaf(paddr_t directory, vaddr_t page, paddr_t frame, table_level level,
                             page_flags flags);
+    static paddr_t table_of(paddr_t directory, vaddr_t page);
     static page_entry clear_leaf(paddr_t directory, vaddr_t page);
     static paddr_t make_table();
     static void free_tables(paddr_t table, table_level level);

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coronel_gdb.backends.memory_host import MachineTarget
 from coronel_gdb.commands.command import Context
-from coronel_gdb.lift.heap import lift_heap
+from coronel_gdb.lift.heap import lift_heap, read_heap
 from coronel_gdb.plugins import commands
 from coronel_gdb.render import as_json, as_table
 from model import scenarios
@@ -35,7 +35,8 @@ def machine() -> Machine:
 @pytest.fixture(scope="module")
 def blocks(machine: Machine) -> list[HeapBlock]:
     context = Context(MachineTarget(machine))
-    return lift_heap(context.target, context.space, context.profile.heap).blocks
+    heap = read_heap(context.target, context.space, context.profile.heap)
+    return lift_heap(context.space, heap, context.profile.heap).blocks
 
 
 def report(machine: Machine, line: str) -> dict[str, Any]:

@@ -33,14 +33,9 @@ page_entry paging::look_up(paddr_t directory, vaddr_t page) {
     if (!page.is_canonical()) {
         return {};
     }
-    paddr_t table = directory;
-    for (table_level level = table_level::pml4; level != table_level::pt; level = below(level)) {
-        window view{window::slot::walk, table};
-        const page_entry entry = view.table().at(level, page);
-        if (!entry.is_present() || entry.is_leaf(level)) {
-            return {};
-        }
-        table = entry.frame();
+    const paddr_t table = table_of(directory, page);
+    if (table.is_null()) {
+        return {};
     }
     window view{window::slot::walk, table};
     const page_entry entry = view.table().at(table_level::pt, page);
