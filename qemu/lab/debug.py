@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from lab.gdbmi import gdb_environment
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
+from lab.programs import modules
+from lab.scenarios import scenarios
 from lab.terminal import run_in_foreground
 
 
@@ -13,7 +15,11 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Boot the kernel paused, let GDB take it to the first checkpoint, and hand GDB to the user."""
     options = _parser().parse_args(arguments)
     append = f"scenario={options.scenario} seed={options.seed} ops={options.ops}"
-    with Machine(BOOT_ELF, append, memory=options.memory, paused=True) as machine:
+    known = scenarios()
+    wanted = [known[name] for name in options.scenario.split(",") if name in known]
+    extra = modules([line for scenario in wanted for line in scenario.modules])
+    cpus = max((scenario.cpus for scenario in wanted), default=1)
+    with Machine(BOOT_ELF, append, memory=options.memory, cpus=cpus, paused=True, extra=extra) as machine:
         commands = [
             # The machine is thrown away with the session: there is nothing to confirm.
             "set confirm off",
@@ -23,7 +29,16 @@ def main(arguments: Sequence[str] = ()) -> int:
             "continue",
             "echo Type coronel for the commands, continue for the next checkpoint.\\n",
         ]
-        gdb = ["gdb", "-q", str(KERNEL_ELF), "-x", str(GDB_SCRIPT)]
+        # The commands come by -x; GDB's warning about the script it may not load would only confuse.
+        gdb = [
+            "gdb",
+            "-q",
+            "-iex",
+            "set auto-load python-scripts off",
+            str(KERNEL_ELF),
+            "-x",
+            str(GDB_SCRIPT),
+        ]
         for command in commands:
             gdb += ["-ex", command]
         return run_in_foreground(gdb, gdb_environment())

@@ -10,7 +10,9 @@ PROGRAMS = KERNEL_ELF.parent / "programs"
 
 
 def modules(lines: Sequence[str], folder: Path = PROGRAMS) -> list[str]:
-    """Return QEMU's options for these modules: each line a program's name and its arguments."""
+    """Return QEMU's options for these modules, if any: each line a program's name and its arguments."""
+    if not lines:
+        return []
     return ["-initrd", ",".join(f"{folder}/{name}.elf {rest}" for name, _, rest in map(_split, lines))]
 
 

@@ -38,7 +38,7 @@ class Scenario:
     @property
     def extra(self) -> list[str]:
         """QEMU's options that hand the modules over."""
-        return modules(self.modules) if self.modules else []
+        return modules(self.modules)
 
 
 @cache
