@@ -5,9 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.stopped import Stopped, at_checkpoint
-
-MIXED_THEN_OVERFLOW = "scenario=mixed,overflow seed=42 ops=2000"
+from lab.stopped import MIXED_THEN_OVERFLOW, Stopped, at_checkpoint
 
 
 @pytest.fixture(scope="session", autouse=True)

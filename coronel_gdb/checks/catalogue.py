@@ -79,5 +79,3 @@ PAGE_USER: Final = Code(
     "PAGE002", "kernel page open to ring 3", "A page of the upper half has the user bit at every level."
 )
 PAGE_NULL: Final = Code("PAGE003", "null guard mapped", "A page below 4 MiB is mapped.")
-
-ALL: Final = tuple(value for value in list(globals().values()) if isinstance(value, Code))

@@ -30,13 +30,15 @@ def heap_findings(lifted: LiftedHeap, verdict: Verdict, profile: HeapProfile) ->
         by_subject.setdefault(violation.subject, []).append(violation)
     counters = by_subject.pop(lifted.heap.address, [])
     findings = []
+    positions = {block.address: index for index, block in enumerate(lifted.blocks)}
     for index, block in enumerate(lifted.blocks):
         before = lifted.blocks[index - 1] if index else None
         violations = by_subject.get(block.address, [])
         unmerged = [v for v in violations if v.invariant is rules_of_heap.UNMERGED]
         damaged = [v for v in violations if v.invariant is not rules_of_heap.UNMERGED]
         if damaged:
-            findings.append(_block_finding(lifted, block, before, damaged, profile))
+            code = _code(damaged, leads_back=positions.get(block.next, index + 1) <= index)
+            findings.append(_block_finding(lifted, block, before, code, damaged, profile))
         findings += [_unmerged(block, violation) for violation in unmerged]
     findings += [_counter(violation, profile) for violation in counters]
     if lifted.end is not None:
@@ -44,16 +46,16 @@ def heap_findings(lifted: LiftedHeap, verdict: Verdict, profile: HeapProfile) ->
     return findings
 
 
-def describe_block(block: HeapBlock, rules: HeapRules) -> str:
-    """State and size of a block in a few words, as far as its header can be believed."""
-    state = {rules.magic_free: "free", rules.magic_used: "used"}.get(block.magic, "state unknown")
-    return f"{state}, {block.size_bytes} bytes"
+def state_of(block: HeapBlock, rules: HeapRules) -> str:
+    """State of a block by its magic."""
+    return {rules.magic_free: "free", rules.magic_used: "used"}.get(block.magic, "state unknown")
 
 
 def _block_finding(
     lifted: LiftedHeap,
     block: HeapBlock,
     before: HeapBlock | None,
+    code: Code,
     violations: Sequence[Violation],
     profile: HeapProfile,
 ) -> Finding:
@@ -61,8 +63,7 @@ def _block_finding(
     start = min(field.changed[0] for field in fields)
     end = max(field.changed[1] for field in fields)
     damaged = lifted.image.bytes_at(start, end - start) or b""
-    suspect = _suspect(lifted, block, before, start, end, profile)
-    code = _code(lifted, block, violations)
+    text, suspect = _suspect(block, before, start, end, profile)
     lines = [
         f"damage   {end - start} bytes at {start:#x} (header +{start - block.address:#x}): {shape(damaged)}"
     ]
@@ -74,7 +75,7 @@ def _block_finding(
             f"{field.name:<{max(width, 8)}} found {found:#x}{wanted}"
             + (f": {field.because}" if field.because else "")
         )
-    lines.append(f"suspect  {suspect['text']}")
+    lines.append(f"suspect  {text}")
     context = max(lifted.image.start, block.address - _CONTEXT_BYTES)
     memory = lifted.image.bytes_at(
         context, block.address + profile.rules.header_bytes + _CONTEXT_BYTES - context
@@ -87,10 +88,10 @@ def _block_finding(
         (*lines, *dump),
         {
             "block": block.address,
-            "state": describe_block(block, profile.rules).split(",")[0],
+            "state": state_of(block, profile.rules),
             "fields": [field.data() for field in fields],
             "damage": {"start": start, "end": end, "bytes": damaged.hex(), "shape": shape(damaged)},
-            "suspect": {key: value for key, value in suspect.items() if key != "text"},
+            "suspect": suspect,
         },
         (f"watch -l *(unsigned long *){start & ~7:#x}", f"x/16gx {block.address:#x}"),
     )
@@ -118,42 +119,34 @@ def _fields(
         yield Field(violation.field, address, found, expected, violation.because, violation.invariant.id)
 
 
-def _code(lifted: LiftedHeap, block: HeapBlock, violations: Sequence[Violation]) -> Code:
+def _code(violations: Sequence[Violation], *, leads_back: bool) -> Code:
+    """The kind of damage; `leads_back` says whether the block's next comes earlier in the list."""
     fields = {violation.field for violation in violations}
     if len(fields) > 1:
         return catalogue.HEADER
     (field,) = fields
-    if field == "next" and block.next != 0:
-        earlier = {other.address for other in lifted.blocks[: lifted.blocks.index(block) + 1]}
-        if block.next in earlier:
-            return catalogue.CYCLE
-    return _BY_FIELD[field]
+    return catalogue.CYCLE if field == "next" and leads_back else _BY_FIELD[field]
 
 
 def _suspect(
-    lifted: LiftedHeap, block: HeapBlock, before: HeapBlock | None, start: int, end: int, profile: HeapProfile
-) -> dict[str, object]:
-    """Who wrote here, by where the damage begins and ends; "cannot tell" when nothing speaks for anybody."""
+    block: HeapBlock, before: HeapBlock | None, start: int, end: int, profile: HeapProfile
+) -> tuple[str, dict[str, object]]:
+    """Who wrote here, by where the damage begins and ends, as text and as data; or "cannot tell"."""
     header = profile.rules.header_bytes
     touched = before is not None and before.address + header + before.size_bytes == block.address
     if before is not None and touched and start == block.address:
-        what = describe_block(before, profile.rules)
+        what = f"{state_of(before, profile.rules)}, {before.size_bytes} bytes"
         text = (
             f"linear overflow out of block {before.address:#x} ({what}): "
             f"its data ends where the damage begins, at {block.address:#x}"
         )
-        return {
-            "kind": "linear overflow",
-            "block": before.address,
-            "data": before.address + header,
-            "text": text,
-        }
+        return text, {"kind": "linear overflow", "block": before.address, "data": before.address + header}
     last_field = max(member.end_bytes for member in profile.block.members.values())
     if end >= block.address + last_field and start > block.address:
         text = f"underflow out of this block's own data at {block.address + header:#x}: the damage ends there"
-        return {"kind": "underflow", "block": block.address, "data": block.address + header, "text": text}
+        return text, {"kind": "underflow", "block": block.address, "data": block.address + header}
     text = "cannot tell: the damage begins at no block's edge, so a stray pointer wrote here"
-    return {"kind": "unknown", "block": None, "data": None, "text": text}
+    return text, {"kind": "unknown", "block": None, "data": None}
 
 
 def _unmerged(block: HeapBlock, violation: Violation) -> Finding:

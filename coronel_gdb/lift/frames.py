@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import KernelError
-from coronel_gdb.lift.heap import pointer
 from coronel_gdb.lift.image import Image
+from coronel_gdb.lift.pointer import pointer
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ListProfile
 from coronel_gdb.protocols import Target

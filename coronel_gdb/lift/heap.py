@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from heapq import merge
 
-from coronel_gdb.errors import NotInitialised
 from coronel_gdb.lift.image import Image
+from coronel_gdb.lift.pointer import pointer
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.protocols import Target
@@ -74,15 +74,6 @@ def read_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> Heap
     )
 
 
-def pointer(target: Target, space: AddressSpace, symbol: str, noun: str) -> VirtualAddress:
-    """The object that the pointer variable `symbol` refers to; `NotInitialised` when it is null."""
-    variable = target.symbol(symbol)
-    address = space.read_u64(variable) if variable is not None else 0
-    if not address:
-        raise NotInitialised(noun, symbol)
-    return VirtualAddress(address)
-
-
 class _Walker:
     """Follows the list and finds the way on where a link is broken; every address is visited once."""
 
@@ -102,10 +93,8 @@ class _Walker:
         if not at and not heap.heap_size:
             return  # lazy expansion: no region yet
         if self.header_at(at) is None:
-            at, how = (
-                int(heap.heap_start),
-                Discovery.GEOMETRY,
-            )  # a smashed first_block_: regions start with a header
+            # A smashed first_block_; regions start with a header.
+            at, how = int(heap.heap_start), Discovery.GEOMETRY
         while True:
             block = self.header_at(at)
             if block is None:

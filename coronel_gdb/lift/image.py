@@ -27,11 +27,6 @@ class Image:
                 self._starts.append(run.start)
                 self._chunks.append(bytearray(run.data))
 
-    @property
-    def readable_bytes(self) -> int:
-        """How many bytes of the stretch were read."""
-        return sum(map(len, self._chunks))
-
     def chunk(self, address: int) -> tuple[int, bytearray] | None:
         """Start and bytes of the readable chunk that contains `address`."""
         index = bisect_right(self._starts, address) - 1

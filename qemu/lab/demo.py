@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from lab.gdbmi import Gdb
-from lab.machine import Machine
-from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
+from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW, at_checkpoint
 
-APPEND = "scenario=mixed,overflow seed=42 ops=2000"
 HEALTHY = ("coronel status", "heapcheck", "pagewalk", "pagewalk g_kernel_heap->first_block_", "frames")
-BOOT_SECONDS = 60.0
 FINDINGS = 1
 NEXT = """\
 Next: make debug          the same kernel in your own GDB, stopped at its first checkpoint
@@ -20,10 +17,8 @@ Next: make debug          the same kernel in your own GDB, stopped at its first 
 
 def main(_arguments: Sequence[str] = ()) -> int:
     """Show the healthy kernel, let its bug strike, show what the commands make of it."""
-    with Machine(BOOT_ELF, APPEND, paused=True) as machine, Gdb(script=GDB_SCRIPT) as gdb:
-        gdb.attach(machine.gdb_socket, KERNEL_ELF)
-
-        gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
+    with at_checkpoint(1, MIXED_THEN_OVERFLOW) as stopped:
+        gdb = stopped.gdb
         _say("The kernel after 2000 random operations on its heap (scenario mixed):")
         for command in HEALTHY:
             _show(gdb, command)

@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 
 from lab.paths import ROOT
-from lab.stopped import Stopped, at_checkpoint
+from lab.stopped import MIXED_THEN_OVERFLOW, Stopped, at_checkpoint
 
 README = ROOT / "README.md"
-APPEND = "scenario=mixed,overflow seed=42 ops=2000"
 SESSIONS = {
     "healthy": (1, ("heapcheck", "pagewalk g_kernel_heap->first_block_", "frames")),
     "corrupted": (2, ("heapcheck",)),
@@ -32,7 +31,7 @@ def main(_arguments: Sequence[str] = ()) -> int:
     """Rewrite the captured blocks."""
     text = README.read_text()
     for name, (checkpoint, commands) in SESSIONS.items():
-        with at_checkpoint(checkpoint, APPEND) as stopped:
+        with at_checkpoint(checkpoint, MIXED_THEN_OVERFLOW) as stopped:
             block = _BLOCK.format(name=name, body=capture(stopped, commands))
         text = _pattern(name).sub(lambda _, block=block: block, text)  # type: ignore[misc]  # bound per round
     README.write_text(text)

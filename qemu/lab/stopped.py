@@ -11,6 +11,8 @@ from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
 
 BOOT_SECONDS = 60.0
+MIXED_THEN_OVERFLOW = "scenario=mixed,overflow seed=42 ops=2000"
+"""Sound at checkpoint 1, corrupted by its own bug at checkpoint 2; demo, README and tests show it."""
 
 
 @dataclass(frozen=True)

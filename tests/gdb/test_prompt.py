@@ -7,8 +7,7 @@ import pytest
 from lab.gdbmi import Gdb
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF, ROOT
-from lab.readme import APPEND
-from lab.stopped import BOOT_SECONDS, Stopped
+from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW, Stopped
 
 
 def completions(stopped: Stopped, text: str) -> list[str]:
@@ -47,7 +46,7 @@ def test_without_the_environments_packages_commands_still_work(healthy: Stopped,
     # A copy, because the script finds its checkout by its own resolved path.
     script = tmp_path / "gdbinit.py"
     script.write_text(GDB_SCRIPT.read_text())
-    with Machine(BOOT_ELF, APPEND, paused=True) as machine, Gdb(script=script) as gdb:
+    with Machine(BOOT_ELF, MIXED_THEN_OVERFLOW, paused=True) as machine, Gdb(script=script) as gdb:
         gdb.attach(machine.gdb_socket, KERNEL_ELF)
         gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
         status = gdb.console("coronel status")

@@ -9,16 +9,15 @@ import pytest
 from lab.gdbmi import Gdb
 from lab.machine import Machine
 from lab.paths import GDB_SCRIPT, ROOT
-from lab.stopped import BOOT_SECONDS
+from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW
 
 
 @pytest.mark.slow
 def test_it_boots_and_its_overflow_is_found(tmp_path: Path) -> None:
     make = ["make", "-j2", "-C", str(ROOT / "qemu" / "kernel"), f"BUILD={tmp_path}", "OPT=-O0"]
     subprocess.run(make, check=True, capture_output=True, timeout=110)
-    append = "scenario=mixed,overflow seed=42 ops=2000"
     with (
-        Machine(tmp_path / "coronel.boot.elf", append, paused=True) as machine,
+        Machine(tmp_path / "coronel.boot.elf", MIXED_THEN_OVERFLOW, paused=True) as machine,
         Gdb(script=GDB_SCRIPT) as gdb,
     ):
         gdb.attach(machine.gdb_socket, tmp_path / "coronel.elf")
