@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 PACKAGES=(
     "qemu-system-x86  qemu-system-x86_64"
     "gdb              gdb"
+    "lldb-19          lldb-19"
+    "python3-lldb-19  lldb-19"
     "g++              g++"
     "make             make"
     "binutils         objcopy"

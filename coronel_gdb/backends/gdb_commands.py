@@ -3,10 +3,9 @@
 import gdb
 
 from coronel_gdb.backends.gdb_host import GdbTarget
-from coronel_gdb.commands.command import Command, Context, split
-from coronel_gdb.errors import CoronelError
+from coronel_gdb.backends.surface import failure, interrupted, run_line
+from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
-from coronel_gdb.render import as_json, as_table
 from coronel_gdb.report import ExitCode
 
 _EXIT = "coronel_exit"
@@ -55,25 +54,16 @@ class _GdbCommand(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         """Run it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
         gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))
-        json_wanted = False
         try:
-            words = split(argument)
-            json_wanted = "--json" in words
-            options = self._command.parse(words)
-            report = self._command.run(Context(GdbTarget(), self._problems), options)
-        except CoronelError as error:
-            if json_wanted:
-                gdb.write(as_json.render_error(self._command.name, str(error)) + "\n")
-                return
-            raise gdb.GdbError(
-                f"{self._command.name}: {str(error).removeprefix(self._command.name + ': ')}"
-            ) from error
+            outcome = run_line(self._command, argument, lambda: Context(GdbTarget(), self._problems))
         except KeyboardInterrupt:
-            raise gdb.GdbError(f"{self._command.name}: interrupted, nothing was checked") from None
+            outcome = interrupted(self._command)
         except gdb.error as error:
-            raise gdb.GdbError(f"{self._command.name}: {error}") from error
-        gdb.set_convenience_variable(_EXIT, int(report.exit_code))
-        gdb.write((as_json.render(report) if json_wanted else as_table.render(report)) + "\n")
+            outcome = failure(self._command, str(error))
+        if outcome.failed:
+            raise gdb.GdbError(outcome.text)
+        gdb.set_convenience_variable(_EXIT, int(outcome.exit_code))
+        gdb.write(outcome.text + "\n")
 
     def complete(self, text: str, word: str) -> object:
         """Options after a dash, the debugger's expressions elsewhere."""

@@ -1,0 +1,51 @@
+"""What every surface (GDB, LLDB, the command line) does with a command: parse, run, render, exit code."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from coronel_gdb.commands.command import Command, Context, split
+from coronel_gdb.errors import CoronelError
+from coronel_gdb.render import as_json, as_table
+from coronel_gdb.report import ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`text` to show, no newline at its end. `failed`: nothing was checked, `text` is the one line why.
+
+    With `--json` a failure is a JSON object and counts as shown, so a program always gets JSON.
+    """
+
+    text: str
+    exit_code: ExitCode
+    failed: bool = False
+
+
+def run_line(command: Command, arguments: str | Sequence[str], context: Callable[[], Context]) -> Outcome:
+    """Run a command with the arguments as typed (or already split); every `CoronelError` is an outcome.
+
+    `context` is called once the arguments are known to be good. Errors that only a host knows pass through;
+    so does `KeyboardInterrupt`, for which `interrupted` has the words.
+    """
+    json_wanted = "--json" in (arguments.split() if isinstance(arguments, str) else arguments)
+    try:
+        words = split(arguments) if isinstance(arguments, str) else list(arguments)
+        json_wanted = "--json" in words
+        options = command.parse(words)
+        report = command.run(context(), options)
+    except CoronelError as error:
+        if json_wanted:
+            return Outcome(as_json.render_error(command.name, str(error)), ExitCode.NOT_CHECKED)
+        return failure(command, str(error))
+    return Outcome(as_json.render(report) if json_wanted else as_table.render(report), report.exit_code)
+
+
+def failure(command: Command, message: str) -> Outcome:
+    """The outcome of a command that could not check, in one line that begins with its name."""
+    text = f"{command.name}: {message.removeprefix(command.name + ': ')}"
+    return Outcome(text, ExitCode.NOT_CHECKED, failed=True)
+
+
+def interrupted(command: Command) -> Outcome:
+    """The outcome of a command that the user interrupted."""
+    return failure(command, "interrupted, nothing was checked")
