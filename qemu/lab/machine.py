@@ -30,6 +30,8 @@ class Machine:
     over a socket pair of its own), `serial_log`. Leaving the block ends QEMU and removes the directory.
     """
 
+    ACCELERATOR = "tcg"
+
     def __init__(
         self,
         kernel: Path | None = None,
@@ -44,7 +46,7 @@ class Machine:
     ) -> None:
         self._kernel = kernel
         self._options = [
-            "-accel", "tcg", "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
+            "-accel", self.ACCELERATOR, "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
             "-m", memory, "-smp", str(cpus), "-cpu", cpu_model,
             "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
         ]  # fmt: skip

@@ -1,0 +1,82 @@
+"""`python -m lab hardware`: run the plan on an engine, print the counts, keep them."""
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.hardware.engines import Engine
+from lab.hardware.plan import SEED, TCG, TCG_DEVIATIONS, Part
+from lab.hardware.run import Count
+from lab.paths import ROOT
+
+RESULTS = ROOT / "build" / "hardware"
+MUST = {"tcg": TCG_DEVIATIONS}
+PARTS = {"tcg": TCG}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run; exit code 1 when a case went otherwise than predicted or a deviation was never met."""
+    parser = argparse.ArgumentParser(prog="lab hardware", description=__doc__)
+    parser.add_argument("--engine", choices=PARTS, default="tcg")
+    parser.add_argument("--amount", type=float, default=1.0, help="share of the whole plan (default 1)")
+    parser.add_argument("--seed", type=lambda text: int(text, 0), default=SEED)
+    parser.add_argument("--part", action="append", default=[], help="only parts whose name has this in it")
+    options = parser.parse_args(arguments)
+    parts = [
+        part for part in PARTS[options.engine]
+        if not options.part or any(word in part.name for word in options.part)
+    ]  # fmt: skip
+    print(f"{version(options.engine)}; seed {options.seed:#x}, amount {options.amount:g}")
+    total = Count()
+    for part in parts:
+        run_part(part, options.amount, options.seed, total, RESULTS / f"{options.engine}.jsonl")
+    print(f"{total.cases:,} cases, {total.wrong:,} not explained")
+    missing = sorted(MUST[options.engine] - set(total.tally.deviations)) if not options.part else []
+    for name in missing:
+        print(f"{name} was never met: the case for it is gone, or the engine was mended")
+    return 1 if total.wrong or missing else 0
+
+
+def run_part(part: Part, amount: float, seed: int, total: Count, log: Path) -> None:
+    """Run one part and say what came of it, in total and for each CPU in the log."""
+    begun = time.monotonic()
+    sum_of_part = Count()
+    for engine, count in part.run(part.whole * amount, seed):
+        sum_of_part.add(count)
+        keep(log, part, engine, count, part.whole * amount, seed)
+    total.add(sum_of_part)
+    seconds = time.monotonic() - begun
+    print(f"{part.name}: {sum_of_part.cases:,} cases, {sum_of_part.wrong:,} not explained, {seconds:.0f} s")
+    tally = sum_of_part.tally
+    for title, counter in (
+        ("rules", tally.rules),
+        ("deviations", tally.deviations),
+        ("left out", tally.omitted),
+    ):
+        if counter:
+            print(f"  {title}: " + ", ".join(f"{name} {times:,}" for name, times in sorted(counter.items())))
+    for text in sum_of_part.shown:
+        print(f"  {text}")
+
+
+def keep(log: Path, part: Part, engine: Engine, count: Count, share: float, seed: int) -> None:
+    """Append the figures of one CPU as a line of JSON."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    line = {
+        "part": part.name, "levels": engine.levels, "physical_bits": engine.physical_bits,
+        "huge_pages": engine.huge_pages, "memory_bytes": engine.memory_bytes, "share": share, "seed": seed,
+        "cases": count.cases, "wrong": count.wrong, "rules": count.tally.rules,
+        "deviations": count.tally.deviations, "omitted": count.tally.omitted,
+    }  # fmt: skip
+    with log.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def version(engine: str) -> str:
+    """What executes, by its own word."""
+    program = {"tcg": "qemu-system-x86_64"}[engine]
+    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return f"{engine}: {text.splitlines()[0]}"
