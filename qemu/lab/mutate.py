@@ -81,20 +81,20 @@ def _variants(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                 yield f"if {ast.unparse(test)}  →  if {value}", ast.If(ast.Constant(value), body, orelse)
 
 
-def _is_documentation(parent: ast.AST, field: str) -> bool:
+def _does_not_run(parent: ast.AST, field: str) -> bool:
     """Annotations and docstrings do not run; `slots=True` and the like change no result."""
     return field in {"annotation", "returns", "decorator_list"} or isinstance(parent, ast.Expr)
 
 
-def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
+def _places(parent: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
     """Every node that may be replaced: its parent, the field, the index in it, and the node."""
-    for parent in ast.walk(tree):
-        for field, value in ast.iter_fields(parent):
-            if _is_documentation(parent, field):
-                continue
-            for index, node in enumerate(value) if isinstance(value, list) else ((None, value),):
-                if isinstance(node, ast.AST):
-                    yield parent, field, index, node
+    for field, value in ast.iter_fields(parent):
+        if _does_not_run(parent, field):
+            continue
+        for index, node in enumerate(value) if isinstance(value, list) else ((None, value),):
+            if isinstance(node, ast.AST):
+                yield parent, field, index, node
+                yield from _places(node)
 
 
 def mutants(module: str) -> Iterator[Mutant]:

@@ -7,10 +7,10 @@ when it makes a difference. An engine here is the emulated CPU; `lab.hardware.ru
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lab.hardware.vectors import MEMORY_BYTES, Case, Flag, Kind
+from lab.hardware.vectors import MEMORY_BYTES, Case, Flag, Group, Kind, Where
 from model.access import denied_error
 from model.cpu_state import CpuState
-from model.denial import KEY_BIT, PRESENT_BIT, Access, denied
+from model.denial import KEY_BIT, PRESENT_BIT, Access, Denial, Operation, denied, protection_key
 from model.page_entry import PAGE_SIZE, Level, PagingMode, Rights, bits
 from model.paging import FaultReason, PageFault, Translation, walk
 from model.types import PhysicalAddress, VirtualAddress
@@ -37,6 +37,7 @@ class Engine:
     huge_pages: bool = True
     memory_bytes: int = MEMORY_BYTES
     unbacked: int | None = None
+    batch_cases: int = 400_000
 
     @property
     def flags(self) -> int:
@@ -61,6 +62,18 @@ class Engine:
     def high_ram(self, at: int) -> bool:
         """Whether this is RAM above 4 GiB."""
         return FOUR_GIB <= at < FOUR_GIB + self.memory_bytes - LOW_MEMORY_MAX
+
+    def refused_jump(self, case: Case) -> Where:
+        """Where #GP is reported for a jump to an address that is not canonical: at the jump or its target."""
+        return Where.ACCESS
+
+    def tears_writes(self, case: Case) -> bool:
+        """Whether a write into two pages has written the first when the second one faults."""
+        return False
+
+    def omits(self, group: Group, case: Case) -> str | None:
+        """Why the case cannot be run here, None when it can."""
+        return None
 
     def stopped(self, reason: FaultReason, error: int) -> tuple[int, tuple[str, ...]]:
         """The error code of a walk that stopped, from the model's."""
@@ -149,6 +162,10 @@ class Tcg(Engine):
             return error & ~KEY_BIT, ("T3",)
         return error, NONE
 
+    def refused_jump(self, case: Case) -> Where:
+        """The target."""
+        return Where.TARGET
+
     def refuses_late(self, case: Case) -> tuple[str, ...]:
         """T7."""
         return ("T7",) if case.kind == Kind.LOAD else NONE
@@ -156,19 +173,35 @@ class Tcg(Engine):
 
 @dataclass(frozen=True, slots=True)
 class Bochs(Engine):
-    """Bochs 2.7."""
+    """Bochs 2.7: four levels, MAXPHYADDR 40, no PKS in any of its CPUs; `model` is the name of its CPU."""
 
     name: str = "Bochs"
     unbacked: int | None = (1 << 64) - 1
+    model: str = "corei7_icelake_u"
+    batch_cases: int = 100_000
+
+    @property
+    def flags(self) -> int:
+        """All but PKS (B4)."""
+        return ALL_FLAGS & ~int(Flag.PKS)
 
     def judged(
         self, page: Translation, state: CpuState, access: Access, error: int | None
     ) -> tuple[int | None, tuple[str, ...]]:
-        """T2 and T3; B1."""
-        if access.implicit and state.ac:
-            seen = _error(page.rights, page.leaf, state, _explicit(access), access)
-            return seen, ("B1",) if seen != error else NONE
-        return error, NONE
+        """B1 and B3."""
+        seen = _explicit(access) if access.implicit and state.ac else access
+        opened = _error(page.rights, page.leaf, state, seen, access)
+        deviations = ("B1",) if opened != error else NONE
+        if not state.pke or access.operation is Operation.FETCH:
+            return opened, deviations
+        # B3: PKRU is asked by the mode of the access, whatever page it is; AD of supervisors is not.
+        rights = state.pkru >> (2 * protection_key(page.leaf))
+        writes = access.operation is Operation.WRITE and (access.user_mode or state.wp)
+        if (rights & 1 and access.user_mode) or (rights & 2 and writes):
+            found: int | None = denied_error(Denial.KEY_ACCESS, state, access)
+        else:
+            found = _error(page.rights, page.leaf, replace(state, pke=False), seen, access)
+        return found, (*deviations, "B3") if found != opened else deviations
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,5 +209,28 @@ class Kvm(Engine):
     """KVM, through QEMU."""
 
     name: str = "KVM"
-    unbacked: int | None = (1 << 64) - 1
+    unbacked: int | None = 0
     huge_pages: bool = False
+    batch_cases: int = 40_000
+
+    @property
+    def flags(self) -> int:
+        """No protection keys; AC is for its instruction emulator alone to change."""
+        return ALL_FLAGS & ~int(Flag.PKE | Flag.PKS)
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """No implicit accesses: one that faults at CPL 3 stops the virtual CPU for ever (K2)."""
+        return ALL_KINDS - {Kind.LOAD}
+
+    def tears_writes(self, case: Case) -> bool:
+        """K5: by its emulator, at CPL 0."""
+        return not case.flags & Flag.CPL3
+
+    def omits(self, group: Group, case: Case) -> str | None:
+        """K1 and K4; nothing here crosses out of the canonical addresses (K3)."""
+        if case.flags & Flag.CPL3 and group.linear >> 39 & 511 == 256:
+            return "K1: CPL 3 in slot 256"
+        if case.flags & Flag.CPL3 and case.flags & Flag.AC and group.crosses:
+            return "K4: CPL 3 is checked for alignment whatever CR0.AM says"
+        return None

@@ -2,31 +2,36 @@
 
 import argparse
 import json
+import os
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.hardware import bochs
 from lab.hardware.engines import Engine
-from lab.hardware.plan import SEED, TCG, TCG_DEVIATIONS, Part
+from lab.hardware.plan import MUST, PLANS, SEED, Part
 from lab.hardware.run import Count
 from lab.paths import ROOT
 
 RESULTS = ROOT / "build" / "hardware"
-MUST = {"tcg": TCG_DEVIATIONS}
-PARTS = {"tcg": TCG}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run; exit code 1 when a case went otherwise than predicted or a deviation was never met."""
     parser = argparse.ArgumentParser(prog="lab hardware", description=__doc__)
-    parser.add_argument("--engine", choices=PARTS, default="tcg")
+    parser.add_argument("--engine", choices=PLANS, default="tcg")
     parser.add_argument("--amount", type=float, default=1.0, help="share of the whole plan (default 1)")
     parser.add_argument("--seed", type=lambda text: int(text, 0), default=SEED)
     parser.add_argument("--part", action="append", default=[], help="only parts whose name has this in it")
     options = parser.parse_args(arguments)
+    absent = missing_engine(options.engine)
+    if absent:
+        print(f"{options.engine}: not run: {absent}")
+        return 0
     parts = [
-        part for part in PARTS[options.engine]
+        part for part in PLANS[options.engine]
         if not options.part or any(word in part.name for word in options.part)
     ]  # fmt: skip
     print(f"{version(options.engine)}; seed {options.seed:#x}, amount {options.amount:g}")
@@ -75,8 +80,19 @@ def keep(log: Path, part: Part, engine: Engine, count: Count, share: float, seed
         file.write(json.dumps(line) + "\n")
 
 
+def missing_engine(engine: str) -> str | None:
+    """Why an engine cannot be run on this computer, None when it can; TCG always can."""
+    if engine == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no access to /dev/kvm"
+    if engine == "bochs" and shutil.which("bochs") is None:
+        return "bochs is not installed"
+    return None
+
+
 def version(engine: str) -> str:
     """What executes, by its own word."""
-    program = {"tcg": "qemu-system-x86_64"}[engine]
-    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    return f"{engine}: {text.splitlines()[0]}"
+    if engine == "bochs":
+        return f"bochs: {bochs.version()}"
+    program = ["qemu-system-x86_64", "--version"]
+    text = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    return f"{engine}: {text.splitlines()[0]}" + (f", Linux {os.uname().release}" if engine == "kvm" else "")

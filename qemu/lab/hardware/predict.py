@@ -137,6 +137,10 @@ class Predictor:
         trial = _Trial(group, pages)
         kept, expected = [], []
         for case in group.cases:
+            reason = self.engine.omits(group, case)
+            if reason is not None:
+                self.tally.omitted[reason] += 1
+                continue
             found = self._case(trial, case)
             if found is not None:
                 kept.append(case)
@@ -304,6 +308,7 @@ class Predictor:
         if error == REFUSED:
             if passed or (len(stages) > 1 and case.kind in _EIGHT_BYTES):
                 return "crosses into addresses that are not canonical", (), None
+            where = self.engine.refused_jump(case) if case.kind == Kind.FETCH else Where.ACCESS
             refused = Expected(PROTECTION, where, 0, 0, 0, must, 0, 0, 0, after0, after1)
             return "general protection", self.engine.refuses_late(case), refused
         split = case.kind == Kind.MODIFY and access.operation is Operation.READ
@@ -311,8 +316,16 @@ class Predictor:
         mask = ~7 & _WORD if access.implicit and access.operation is Operation.WRITE else _WORD
         must |= page.forced
         may, cr2 = page.may & ~must, page.linear & mask
+        torn = passed > 0 and case.kind == Kind.WRITE8 and self.engine.tears_writes(case)
+        if torn:
+            after0 = self._torn(group, stages[0][0].linear)
         fault = Expected(PAGE_FAULT, where, error, cr2, mask, must, may, 0, 0, after0, after1)
-        return _rule(error), ("T6",) if split else (), fault
+        return _rule(error), ("T6",) if split else ("K5",) if torn else (), fault
+
+    def _torn(self, group: Group, linear: int) -> int:
+        """The last word of a page after a write of 8 bytes that got no further."""
+        bits = 8 * (linear % 8)
+        return (group.hint_value & ((1 << bits) - 1)) | (group.write_value << bits & _WORD)
 
     def _known(self, group: Group, stages: list[tuple[_Page, Access]]) -> bool:
         """Whether the words at the end of the walks are those that the harness put there."""

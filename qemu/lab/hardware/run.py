@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from lab.errors import LabError
-from lab.hardware.engines import Engine, Kvm
+from lab.hardware.bochs import BochsBatch
+from lab.hardware.engines import Bochs, Engine, Kvm
 from lab.hardware.predict import Expected, Predictor, Tally, differences
 from lab.hardware.vectors import (
     CASES_MAX,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 HARNESS = ROOT / "build" / "hardware" / "harness.bin"
-BATCH_CASES = 400_000
 # What a batch may take when the computer is busy with other things.
 BATCH_SECONDS = 900.0
 FINISHED = 0x10 * 2 + 1
@@ -143,16 +143,18 @@ def _machine(engine: Engine, memory: Path) -> Machine:
 
 def start(engine: Engine, groups: list[Group]) -> Batch:
     """The batch for an engine, not entered yet."""
+    if isinstance(engine, Bochs):
+        return BochsBatch(engine, groups)
     return QemuBatch(engine, groups)
 
 
-def run(engine: Engine, groups: Iterable[Group], batch_cases: int = BATCH_CASES) -> Count:
+def run(engine: Engine, groups: Iterable[Group]) -> Count:
     """Predict, execute and compare; while one batch executes, the next one is predicted."""
     predictor = Predictor(engine)
     count = Count()
     with ExitStack() as last:
         pending: tuple[Batch, list[Group], list[Expected]] | None = None
-        for batch_groups, expected in _batches(predictor, groups, batch_cases):
+        for batch_groups, expected in _batches(predictor, groups, engine.batch_cases):
             batch = start(engine, batch_groups)
             if pending is not None:
                 # One after the other: engines share the processor with what predicts.
