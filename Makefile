@@ -4,12 +4,14 @@ PYTHON   := .venv/bin/python
 SCENARIO ?= mixed,overflow
 SEED     ?= 42
 OPS      ?= 2000
+AMOUNT   ?= 1
+HARDWARE_SEED ?= 0x5eed
 
 # qemu/ is no package, its folder `lab` is.
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test lint bench readme format clean
+.PHONY: help setup kernel demo debug test hardware mutate lint bench readme format clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +19,9 @@ help: ## this list
 setup: ## system packages (apt) and .venv; done by the other targets too
 	@scripts/setup.sh
 
-kernel: setup ## build the kernel into build/kernel
+kernel: setup ## build the kernel into build/kernel, and the page-walk harness into build/hardware
 	@$(MAKE) --no-print-directory -s -C qemu/kernel
+	@$(MAKE) --no-print-directory -s -C qemu/hardware
 
 demo: kernel ## boot the kernel, check it in GDB, corrupt its heap, check again
 	@$(PYTHON) -m lab demo
@@ -29,6 +32,15 @@ debug: kernel ## an interactive GDB on the kernel (SCENARIO=mixed,overflow SEED=
 test: kernel lint ## every check of the project: format, lint, types, imports, tests
 	@echo "== pytest"
 	@$(PYTHON) -m pytest
+
+hardware: kernel ## the page walk against QEMU, Bochs, KVM and a formula (AMOUNT=1: whole)
+	@for engine in tcg bochs kvm; do \
+	    $(PYTHON) -m lab hardware --engine $$engine --amount '$(AMOUNT)' --seed '$(HARDWARE_SEED)' || exit; \
+	done
+	@FORMULA_SHARE='$(AMOUNT)' $(PYTHON) -m pytest -q -o timeout=0 tests/model/test_access_formula.py
+
+mutate: setup ## mutation score of the tests of the page walk (about ten minutes)
+	@$(PYTHON) -m lab mutate
 
 lint: setup ## the checks that run nothing: format, lint, types, imports
 	@echo "== ruff format"

@@ -10,6 +10,7 @@ PACKAGES=(
     "gdb              gdb"
     "lldb-19          lldb-19"
     "python3-lldb-19  lldb-19"
+    "bochs            bochs"
     "g++              g++"
     "make             make"
     "binutils         objcopy"

@@ -236,6 +236,10 @@ def test_sign_extension() -> None:
     assert sign_extend(0x0000_7FFF_FFFF_F000, 4) == 0x0000_7FFF_FFFF_F000
     assert sign_extend(0x0000_8000_0000_0000, 5) == 0x0000_8000_0000_0000
     assert sign_extend(0x0100_0000_0000_0000, 5) == 0xFF00_0000_0000_0000
+    # Bits above the width do not count, the lowest one does.
+    assert sign_extend(0x0003_0000_0000_0001, 4) == 1
+    assert sign_extend(0x0600_0000_0000_0001, 5) == 1
+    assert sign_extend(0xFFFF_0000_0000_0000, 4) == 0
 
 
 @pytest.mark.parametrize("mode", [{"levels": 3}, {"levels": 6}, {"physical_bits": 31}, {"physical_bits": 53}])

@@ -29,12 +29,14 @@ KEY: Final = 6
 _AD, _WD = 1 << (2 * KEY), 2 << (2 * KEY)
 _F = Flag
 
-# What a flip is tried in: an ordinary kernel; all protection on; nothing on; SMAP opened by AC.
+# What a flip is tried in: an ordinary kernel; all protection on; nothing on; SMAP opened by AC;
+# no NX, and keys of supervisor pages alone.
 FLIP_STATES: Final = (
     (_F.WP | _F.NXE, 0, 0),
     (_F.WP | _F.NXE | _F.SMEP | _F.SMAP | _F.PKE | _F.PKS, _AD | _WD, _AD),
     (_F(0), 0, 0),
     (_F.NXE | _F.SMAP | _F.AC | _F.PKE | _F.PKS | _F.PGE, _WD, _AD | _WD),
+    (_F.WP | _F.SMAP | _F.PKS, 0, _WD),
 )
 
 

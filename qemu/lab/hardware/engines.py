@@ -11,7 +11,7 @@ from lab.hardware.vectors import MEMORY_BYTES, Case, Flag, Group, Kind, Where
 from model.access import denied_error
 from model.cpu_state import CpuState
 from model.denial import KEY_BIT, PRESENT_BIT, Access, Denial, Operation, denied, protection_key
-from model.page_entry import PAGE_SIZE, Level, PagingMode, Rights, bits
+from model.page_entry import ACCESSED, PAGE_SIZE, Level, PagingMode, Rights, bits
 from model.paging import FaultReason, PageFault, Translation, walk
 from model.types import PhysicalAddress, VirtualAddress
 
@@ -67,8 +67,8 @@ class Engine:
         """Where #GP is reported for a jump to an address that is not canonical: at the jump or its target."""
         return Where.ACCESS
 
-    def tears_writes(self, case: Case) -> bool:
-        """Whether a write into two pages has written the first when the second one faults."""
+    def tears_writes(self, case: Case) -> bool | None:
+        """Whether a write into two pages has written the first when the second one faults; None: unknown."""
         return False
 
     def omits(self, group: Group, case: Case) -> str | None:
@@ -147,7 +147,7 @@ class Tcg(Engine):
         last = fault.steps[-1] if fault.steps else None
         if fault.reason is not FaultReason.RESERVED_BIT or last is None or last.level is not Level.PDPTE:
             return False, NONE
-        if not last.entry & PAGE_SIZE or fault.reserved_bits & ~bits(29, 13):
+        if not last.entry & PAGE_SIZE or last.entry & ACCESSED or fault.reserved_bits & ~bits(29, 13):
             return False, NONE
         return True, ("T4",)
 
@@ -223,9 +223,9 @@ class Kvm(Engine):
         """No implicit accesses: one that faults at CPL 3 stops the virtual CPU for ever (K2)."""
         return ALL_KINDS - {Kind.LOAD}
 
-    def tears_writes(self, case: Case) -> bool:
-        """K5: by its emulator, at CPL 0."""
-        return not case.flags & Flag.CPL3
+    def tears_writes(self, case: Case) -> bool | None:
+        """K5: its emulator does, always at CPL 0; at CPL 3 it steps in as the shadow pages happen to be."""
+        return None if case.flags & Flag.CPL3 else True
 
     def omits(self, group: Group, case: Case) -> str | None:
         """K1 and K4; nothing here crosses out of the canonical addresses (K3)."""

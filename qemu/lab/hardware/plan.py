@@ -23,7 +23,7 @@ MUST: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of cases on some CPUs of an engine; `whole` is its share in `make hardware`, `quick` in tests."""
+    """One kind of cases on some CPUs of an engine; `whole` is its share here, `quick` that of a test."""
 
     name: str
     generate: Generate

@@ -43,7 +43,7 @@ _WRITES: Final = (Kind.WRITE1, Kind.WRITE8)
 
 
 class Expected(NamedTuple):
-    """What the harness must note. `may`: flags left open by the manual; `value_mask`: what of `value` counts."""
+    """What the harness must note; `may`: flags left open by the manual, masks: what of a field counts."""
 
     vector: int
     where: int
@@ -65,6 +65,8 @@ class Tally:
     deviations: Counter[str] = field(default_factory=Counter)
     omitted: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
+    deviating: int = 0
+    """Cases that at least one deviation made what they are."""
 
 
 class Verdict(NamedTuple):
@@ -276,6 +278,7 @@ class Predictor:
                 tally.omitted[rule] += times
                 continue
             tally.rules[rule] += times
+            tally.deviating += times if deviations else 0
             for name in set(deviations):
                 tally.deviations[name] += times
         return tally
@@ -316,7 +319,11 @@ class Predictor:
         mask = ~7 & _WORD if access.implicit and access.operation is Operation.WRITE else _WORD
         must |= page.forced
         may, cr2 = page.may & ~must, page.linear & mask
-        torn = passed > 0 and case.kind == Kind.WRITE8 and self.engine.tears_writes(case)
+        torn = self.engine.tears_writes(case) if passed and case.kind == Kind.WRITE8 else False
+        if torn is None:
+            return "K5: a write into two pages, the second one faults", (), None
+        if torn and not self._known(group, stages[:passed]):
+            return "would use memory outside the test's", (), None
         if torn:
             after0 = self._torn(group, stages[0][0].linear)
         fault = Expected(PAGE_FAULT, where, error, cr2, mask, must, may, 0, 0, after0, after1)

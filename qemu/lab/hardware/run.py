@@ -58,6 +58,7 @@ class Count:
         self.tally.deviations.update(other.tally.deviations)
         self.tally.omitted.update(other.tally.omitted)
         self.tally.rules.update(other.tally.rules)
+        self.tally.deviating += other.tally.deviating
 
 
 class Batch(Protocol):
