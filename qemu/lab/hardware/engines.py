@@ -206,7 +206,7 @@ class Bochs(Engine):
 
 @dataclass(frozen=True, slots=True)
 class Kvm(Engine):
-    """KVM, through QEMU."""
+    """The KVM called PVM, through QEMU: CPL 0 by its instruction emulator, CPL 3 by the processor."""
 
     name: str = "KVM"
     unbacked: int | None = 0

@@ -15,6 +15,7 @@ from lab.hardware.plan import MUST, PLANS, SEED, Part
 from lab.hardware.run import Count
 from lab.paths import ROOT
 
+PVM = Path("/sys/module/kvm_pvm")
 RESULTS = ROOT / "build" / "hardware"
 
 
@@ -84,6 +85,8 @@ def missing_engine(engine: str) -> str | None:
     """Why an engine cannot be run on this computer, None when it can; TCG always can."""
     if engine == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "no access to /dev/kvm"
+    if engine == "kvm" and not PVM.exists():
+        return "only the KVM called PVM was studied; another one has other deviations"
     if engine == "bochs" and shutil.which("bochs") is None:
         return "bochs is not installed"
     return None
