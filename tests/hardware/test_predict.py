@@ -9,7 +9,8 @@ import pytest
 from lab.hardware.cases import factorial, flips
 from lab.hardware.drawn import drawn
 from lab.hardware.engines import Bochs, Engine, Kvm, Tcg
-from lab.hardware.predict import DESCRIPTOR_PRESENT, Expected, Predictor, differences
+from lab.hardware.expected import Expected, differences
+from lab.hardware.predict import DESCRIPTOR_PRESENT, Predictor
 from lab.hardware.tables import SHAPES, address_of, group_of, tables_of
 from lab.hardware.vectors import RESULT_BYTES, Case, Flag, Group, Kind, results
 from model.access import Allowed, Fault, GeneralProtection, Outcome, perform

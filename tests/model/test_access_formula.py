@@ -23,7 +23,7 @@ from tests.model.access_formula import (
 )
 
 SEED = 0x5EED
-SHARE = float(os.environ.get("FORMULA_SHARE", "0.002"))
+SHARE = float(os.environ.get("FORMULA_SHARE", "0.001"))
 PML4E, PDPTE, PDE, PTE = 0x1000, 0x2000, 0x3000, 0x4000
 ADDRESS = VirtualAddress(0x123)
 

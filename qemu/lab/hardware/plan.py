@@ -57,9 +57,9 @@ TCG: Final = (
     Part("read-modify-writes and accessed descriptors", modifications, _both(_TCG), quick=0.1),
     Part("no 1-GByte pages", drawn, _both(replace(_TCG, huge_pages=False)), whole=0.1, quick=0.002),
     Part("every MAXPHYADDR", reserved, _WIDTHS),
-    Part("structured random", drawn, _DRAWN, whole=0.25, quick=0.005),
-    Part("which level denies, in every state", factorial, _both(_TCG), quick=0.006),
-    Part("bit flips, one and two", flips, _both(_TCG), quick=0.006),
+    Part("structured random", drawn, _DRAWN, whole=0.25, quick=0.003),
+    Part("which level denies, in every state", factorial, _both(_TCG), quick=0.005),
+    Part("bit flips, one and two", flips, _both(_TCG), quick=0.004),
 )
 
 _BOCHS: Final = (Bochs(),)
@@ -75,7 +75,7 @@ BOCHS: Final = (
 _KVM: Final = tuple(Kvm(physical_bits=bits) for bits in (36, 40, 46, 52))
 KVM: Final = (
     Part("canonical edges", edges, _KVM[:1], whole=0.5),
-    Part("structured random", drawn, _KVM, whole=0.026, quick=0.001),
+    Part("structured random", drawn, _KVM, whole=0.03, quick=0.001),
     Part("which level denies, in every state", factorial, _KVM[:1], whole=0.01),
     Part("bit flips, one and two", flips, _KVM[:1], whole=0.001),
 )

@@ -3,9 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from lab.hardware.engines import Engine
+from lab.hardware.expected import Expected, Tally
 from lab.hardware.vectors import TEST_RAM, VECTORS, Case, Flag, Group, Kind, Where
 from model.access import denied_error, flag_updates, stopped_error
 from model.cpu_state import CpuState
@@ -13,9 +14,6 @@ from model.denial import Access, Operation, denied
 from model.page_entry import ACCESSED, ADDRESS_BITS, DIRTY, ENTRY_BYTES, PagingMode
 from model.paging import FaultReason, PageFault, Translation, walk
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
-
-if TYPE_CHECKING:
-    import numpy as np
 
 NO_EXCEPTION, UNDEFINED, NOT_PRESENT_SEGMENT, PROTECTION, PAGE_FAULT = 255, 6, 11, 13, 14
 # Devices of the machine: reading them means nothing.
@@ -40,33 +38,6 @@ _OPERATIONS: Final[dict[int, Operation]] = {
 _EIGHT_BYTES: Final = (Kind.READ8, Kind.WRITE8)
 _READS: Final = (Kind.READ1, Kind.READ8)
 _WRITES: Final = (Kind.WRITE1, Kind.WRITE8)
-
-
-class Expected(NamedTuple):
-    """What the harness must note; `may`: flags left open by the manual, masks: what of a field counts."""
-
-    vector: int
-    where: int
-    error: int
-    cr2: int
-    cr2_mask: int
-    must: int
-    may: int
-    value: int
-    value_mask: int
-    after0: int
-    after1: int
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was counted on the way: deviations met, cases left out and why."""
-
-    deviations: Counter[str] = field(default_factory=Counter)
-    omitted: Counter[str] = field(default_factory=Counter)
-    rules: Counter[str] = field(default_factory=Counter)
-    deviating: int = 0
-    """Cases that at least one deviation made what they are."""
 
 
 class Verdict(NamedTuple):
@@ -399,21 +370,3 @@ def _rule(error: int) -> str:
     if not error & 1:
         return "not present"
     return "denied by a key" if error & 32 else "denied by rights"
-
-
-def differences(found: "np.ndarray[Any, Any]", expected: list[Expected]) -> "np.ndarray[Any, Any]":
-    """The indices of the cases that did not go as expected."""
-    import numpy as np
-
-    # Column by column: Python integers above 2**63 need their type named.
-    columns = {
-        name: np.array(column, dtype=np.uint64)
-        for name, column in zip(Expected._fields, zip(*expected, strict=True), strict=True)
-    }
-    wrong = found["changed"] != 0
-    for name in ("vector", "where", "error", "after0", "after1"):
-        wrong |= found[name] != columns[name]
-    wrong |= (found["cr2"] & columns["cr2_mask"]) != columns["cr2"]
-    wrong |= (found["value"] & columns["value_mask"]) != columns["value"]
-    wrong |= (found["flags"] & ~columns["may"]) != columns["must"]
-    return np.flatnonzero(wrong)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from lab.errors import LabError
 from lab.hardware.bochs import BochsBatch
 from lab.hardware.engines import Bochs, Engine, Kvm
-from lab.hardware.predict import Expected, Predictor, Tally, differences
+from lab.hardware.expected import Expected, Tally, differences
+from lab.hardware.predict import Predictor
 from lab.hardware.vectors import (
     CASES_MAX,
     RESULT_BYTES,
