@@ -16,6 +16,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.metadata import entry_points
 from importlib.util import spec_from_loader
 from pathlib import Path
 from types import ModuleType
@@ -144,7 +145,9 @@ def _tests_fail(mutant: Mutant | None, tests: Sequence[Path]) -> bool:
                 sys.meta_path.insert(0, _Replacement(mutant))
             import pytest
 
-            options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", "--assert=plain"]
+            options = ["-x", "-q", "-o", "timeout=0", "--assert=plain", "--noconftest"]
+            for plugin in ("cacheprovider", "unraisableexception", "threadexception"):
+                options += ["-p", f"no:{plugin}"]
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                 code = int(pytest.main([*options, *map(str, tests)]))
         except BaseException:  # a mutant that cannot even be imported is noticed
@@ -161,10 +164,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("modules", nargs="*", default=MODULES, help="modules of model/")
     options = parser.parse_args(arguments)
     tests = [ROOT / "tests" / "model" / f"test_{name}.py" for name in TESTS]
-    # Imported once, for all children; the model itself is not.
-    import hypothesis  # noqa: F401
+    # Imported once, for all children: pytest and its plugins. The model itself is not.
     import pytest  # noqa: F401
 
+    for plugin in entry_points(group="pytest11"):
+        plugin.load()
     assert not any(name.startswith("model.") for name in sys.modules)
     if _tests_fail(None, tests):
         print("the tests fail without any mutant")

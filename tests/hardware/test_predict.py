@@ -88,9 +88,9 @@ def _asked_of_the_model(group: Group, case: Case, engine: Engine) -> Outcome:
 
 
 def _groups(engine: Engine) -> Iterator[Group]:
-    yield from flips(engine, random.Random(2), 0.0002)
-    yield from factorial(engine, random.Random(3), 0.001)
-    yield from (group for group in drawn(engine, random.Random(4), 0.003) if not group.crosses)
+    yield from flips(engine, random.Random(2), 0.0001)
+    yield from factorial(engine, random.Random(3), 0.0002)
+    yield from (group for group in drawn(engine, random.Random(4), 0.001) if not group.crosses)
 
 
 @pytest.mark.parametrize("levels", [4, 5])

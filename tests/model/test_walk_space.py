@@ -101,6 +101,7 @@ def test_an_unreadable_table_is_told_with_what_refers_to_it() -> None:
         PhysicalAddress(0x2010),
         2,
     )
+    assert bad.reserved_bits == 0
     assert bad.span_bytes == 1 << 30
 
 

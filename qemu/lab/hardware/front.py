@@ -16,6 +16,8 @@ from lab.hardware.run import Count
 from lab.paths import ROOT
 
 PVM = Path("/sys/module/kvm_pvm")
+# From this share on, a plan meets every known deviation.
+ENOUGH = 0.1
 RESULTS = ROOT / "build" / "hardware"
 
 
@@ -40,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     for part in parts:
         run_part(part, options.amount, options.seed, total, RESULTS / f"{options.engine}.jsonl")
     print(f"{total.cases:,} cases, {total.wrong:,} not explained")
-    missing = sorted(MUST[options.engine] - set(total.tally.deviations)) if not options.part else []
+    whole = not options.part and options.amount >= ENOUGH
+    missing = sorted(MUST[options.engine] - set(total.tally.deviations)) if whole else []
     for name in missing:
         print(f"{name} was never met: the case for it is gone, or the engine was mended")
     return 1 if total.wrong or missing else 0
