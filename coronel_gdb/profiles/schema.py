@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from model.layouts import Layout, Member
 from model.records import HeapRules
@@ -93,10 +93,19 @@ class ProcessProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class BootMapProfile:
+    """How the kernel keeps the memory map of its boot; `symbol` is the object itself."""
+
+    symbol: str
+    structure: Structure
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedProfile:
     """A profile with the kernel's own layouts; `source` says where those come from.
 
-    A kernel need not have processes: then `processes` is None and `no_processes` says why.
+    A kernel need not have processes: then `processes` is None and `no_processes` says why. `image` are
+    symbols by their role.
     """
 
     name: str
@@ -106,3 +115,5 @@ class ResolvedProfile:
     regions: ListProfile
     processes: ProcessProfile | None = None
     no_processes: str = ""
+    boot_map: BootMapProfile | None = None
+    image: Mapping[str, str] = field(default_factory=dict)
