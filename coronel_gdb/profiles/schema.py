@@ -1,11 +1,14 @@
 """A profile as it stands in its TOML file, and as it is after the kernel's types were looked up."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from model.layouts import Layout, Member
 from model.records import HeapRules
+
+Unpack = Callable[[bytes | bytearray | memoryview, int], tuple[int, ...]]
+"""The values of a structure that begins at an offset of the data."""
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -54,6 +57,15 @@ class Structure:
     def decode(self, data: bytes | bytearray | memoryview, base: int = 0) -> dict[str, int]:
         """Role → value of every scalar field of the instance at `data[base]`."""
         return dict(zip(self._roles, self._unpack(data, base), strict=True))
+
+    def unpacker(self, roles: Sequence[str]) -> Unpack:
+        """What unpacks the scalar fields in these roles, which stand in order of offset, alone."""
+        form, at = "<", 0
+        for role in roles:
+            member = self.members[role]
+            form += f"{member.offset_bytes - at}x{_CODES[member.size_bytes]}"
+            at = member.end_bytes
+        return struct.Struct(form).unpack_from
 
     def array(self, data: bytes, role: str) -> tuple[int, ...]:
         """All integers of the array field in that role."""
