@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from coronel_gdb.commands.command import Context
-from coronel_gdb.lift import sound_frames, sound_heap
+from coronel_gdb.lift.bulk import plain
 from coronel_gdb.plugins import commands
 from coronel_gdb.render import as_table
 from lab import synthetic
@@ -36,23 +36,19 @@ def _row(name: str, what: str, items: int, target: Synthetic, link: int) -> None
         as_table.render(command.run(Context(target), command.parse([])))
 
     fast = _seconds(run)
-    chosen = sound_heap.numpy_for, sound_frames.numpy_for
-    sound_heap.numpy_for = sound_frames.numpy_for = lambda _: None
-    try:
-        plain = _seconds(run)
-    finally:
-        sound_heap.numpy_for, sound_frames.numpy_for = chosen
+    with plain():
+        slow = _seconds(run)
     links = _seconds(lambda: _follow(target, name, link))
     total = _seconds(lambda: target.bytes.view("<u8").sum())
     print(
-        f"  {what:<28} {items / fast:>12,.0f} {items / plain:>12,.0f} {plain / fast:>6.1f}"
+        f"  {what:<28} {items / fast:>12,.0f} {items / slow:>12,.0f} {slow / fast:>6.1f}"
         f" {fast / links:>13.2f} {fast / total:>7.1f}"
     )
 
 
 def _follow(target: Synthetic, name: str, link: int) -> int:
     """The list, link by link, and nothing else."""
-    words = memoryview(target.bytes).cast("Q")
+    words = memoryview(target.bytes.data).cast("Q")
     pointer, offset = ("g_kernel_heap", 24) if name == "heapcheck" else ("g_physical_manager", 8)
     base = synthetic.BASE - target.first_free
     at = words[(words[(target.symbols[pointer] - base) >> 3] + offset - base) >> 3]
