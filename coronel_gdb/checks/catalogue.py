@@ -40,6 +40,27 @@ COUNTER: Final = Code(
 LOST: Final = Code("HEAP009", "blocks lost", "The list ends although the heap's regions go on.")
 ALIGNMENT: Final = Code("HEAP010", "block misaligned", "A header's address is not a multiple of 16.")
 
+HEAP_REFUSED: Final = Code(
+    "HEAP011",
+    "heap refused a bad call",
+    "errors_ counts double frees, invalid pointers or corruption: the blocks may be sound, a caller is not.",
+)
+HEAP_LEAK: Final = Code(
+    "HEAP012",
+    "blocks lost to everybody",
+    "No pointer to these used blocks is left where the kernel could find it.",
+)
+HEAP_PAGES: Final = Code(
+    "HEAP013",
+    "heap page with wrong rights",
+    "A page of the heap is not readable and writable by the kernel alone.",
+)
+USER_HEAP_RANGE: Final = Code(
+    "HEAP014",
+    "user heap contradicts itself",
+    "num_blocks_ or first_block_ of a process's heap is not what the blocks say.",
+)
+
 FRAME_PLACE: Final = Code(
     "FRAME001", "node outside the node array", "A node of the free list is no element of nodes_."
 )
@@ -113,6 +134,9 @@ FRAME_UNOWNED: Final = Code(
     "FRAME015",
     "frames lost",
     "Managed frames are neither free nor a page table nor mapped: nobody can free them.",
+)
+FRAME_OUTSIDE: Final = Code(
+    "FRAME017", "page leads outside RAM", "A page or table that is no device lies above the end of RAM."
 )
 FRAME_REFUSED: Final = Code(
     "FRAME016",

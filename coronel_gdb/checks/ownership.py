@@ -29,6 +29,7 @@ _CODES: dict[Invariant, Code] = {
     rules.FOREIGN_TABLE: catalogue.FRAME_TABLE_FOREIGN,
     rules.MAPPED_TWICE: catalogue.FRAME_TWICE,
     rules.DEVICE_RAM: catalogue.FRAME_DEVICE,
+    rules.OUTSIDE: catalogue.FRAME_OUTSIDE,
     rules.LOST: catalogue.FRAME_UNOWNED,
 }
 

@@ -5,10 +5,11 @@ import argparse
 from coronel_gdb.checks.ownership import border_findings, marked_findings, ownership_findings
 from coronel_gdb.checks.processes import process_findings
 from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.survey import Survey
 from coronel_gdb.lift.ledger import gather
 from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
 from coronel_gdb.lift.regions import lift_list
-from coronel_gdb.lift.spaces import LiftedSpaces, kernel_root, lift_spaces
+from coronel_gdb.lift.spaces import LiftedSpaces
 from coronel_gdb.report import Absent, Finding, Report, Table
 from model.invariants import ownership, process_list
 from model.invariants.base import Violation
@@ -21,10 +22,9 @@ _BORDERS = 3  # the user bit, the upper half, the lower half of the kernel direc
 
 def run(context: Context, _: argparse.Namespace) -> Report:
     """Lift the list and all spaces, judge both, and say what each process has."""
-    listed = lift_processes(context.target, context.space, context.profile)
-    spaces = lift_spaces(
-        context.space, kernel_root(context.target, context.space, context.profile), listed.processes
-    )
+    survey = Survey(context)
+    survey.listed = lift_processes(context.target, context.space, context.profile)  # must exist here
+    listed, spaces = survey.listed, survey.spaces
     findings = list_findings(context, listed, spaces) + isolation_findings(context, spaces)
     count = len(listed.processes)
     entries = sum(len(space.tables) for space in spaces.all)

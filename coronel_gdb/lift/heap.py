@@ -70,13 +70,24 @@ def lift_heap(space: AddressSpace, heap: Heap, profile: HeapProfile, *, careful:
 
     `careful` walks it block by block even where a proof in bulk would do.
     """
+    return follow_heap(space, heap, profile, careful=careful)
+
+
+def follow_heap(
+    space: AddressSpace,
+    heap: Heap,
+    profile: HeapProfile,
+    *,
+    blocks: int | None = None,
+    careful: bool = False,
+) -> LiftedHeap:
+    """As `lift_heap`; a user heap says how many `blocks` it has instead of what is free (§15.3)."""
     start, end = heap.heap_start, heap.heap_end
     lifted = LiftedHeap(heap, Image(space, start, end if start <= end else start))
     if not careful:
-        lifted.sound = prove(heap, lifted.image, profile)
-        if lifted.sound:
-            return lifted
-    _Walker(lifted, profile).run()
+        lifted.sound = prove(heap, lifted.image, profile, blocks)
+    if lifted.sound is None:
+        _Walker(lifted, profile).run()
     return lifted
 
 

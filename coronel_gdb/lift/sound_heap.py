@@ -39,12 +39,19 @@ class SoundHeap:
         return self.used + self.free
 
 
-def prove(heap: Heap, image: Image, profile: HeapProfile) -> SoundHeap | None:
-    """The proof over the bytes of the whole heap; None when anything at all is not as it must be."""
+def prove(heap: Heap, image: Image, profile: HeapProfile, blocks: int | None = None) -> SoundHeap | None:
+    """The proof over the bytes of the whole heap; None when anything at all is not as it must be.
+
+    A user heap counts its `blocks`, but neither its free bytes nor its calls (§15.3).
+    """
     if not heap.first_block or not suits(profile):
         return None
     numpy = numpy_for(heap.heap_size // _SMALL_BLOCK_BYTES)
-    return by_arrays(heap, image, profile, numpy) if numpy else by_steps(heap, image, profile)
+    proved = by_arrays(heap, image, profile, numpy) if numpy else by_steps(heap, image, profile)
+    counted = proved and (_counted if blocks is None else _user_counted)(heap, proved)
+    if not counted or (proved and blocks not in (None, proved.count)):
+        return None
+    return proved
 
 
 def suits(profile: HeapProfile) -> bool:
@@ -75,7 +82,7 @@ def blocks_of(heap: Heap, image: Image, profile: HeapProfile) -> Iterator[HeapBl
 
 
 def by_steps(heap: Heap, image: Image, profile: HeapProfile) -> SoundHeap | None:
-    """Block by block, with the standard library alone."""
+    """Block by block, with the standard library alone; the heap's own figures are not compared here."""
     unpack, rules = profile.block.unpacker(_ROLES), profile.rules
     header, smallest, magic_free, magic_used = (
         rules.header_bytes, rules.minimum_bytes, rules.magic_free, rules.magic_used,
@@ -118,19 +125,25 @@ def by_steps(heap: Heap, image: Image, profile: HeapProfile) -> SoundHeap | None
             if not after:
                 break
         before, at = at, after
-    sound = SoundHeap(counts[0], counts[1], sums[0], sums[1], largest, tuple(regions))
-    return sound if _counted(heap, sound, header) else None
+    return SoundHeap(counts[0], counts[1], sums[0], sums[1], largest, tuple(regions))
 
 
-def _counted(heap: Heap, sound: SoundHeap, header_bytes: int) -> bool:
+def _counted(heap: Heap, sound: SoundHeap) -> bool:
     """Whether the heap object says the same (§7.2)."""
     return (
-        heap.heap_size == sound.used_bytes + sound.free_bytes + header_bytes * sound.count
+        _user_counted(heap, sound)
+        and (heap.num_allocations - heap.num_frees) & U64_MASK == sound.used
+        and heap.total_free == sound.free_bytes
+    )
+
+
+def _user_counted(heap: Heap, sound: SoundHeap) -> bool:
+    """What the heap objects of kernel and processes have in common; regions do not overlap (§7.2, §15.3)."""
+    return (
+        heap.heap_size == sum(end - start for start, end in sound.regions)
         and heap.heap_start == min(start for start, _ in sound.regions)
         and heap.heap_end == max(end for _, end in sound.regions)
-        and (heap.num_allocations - heap.num_frees) & U64_MASK == sound.used
         and heap.total_allocated == sound.used_bytes
-        and heap.total_free == sound.free_bytes
         and all(first[1] <= second[0] for first, second in pairwise(sorted(sound.regions)))
     )
 
@@ -152,7 +165,7 @@ class _Headers:
 
 
 def by_arrays(heap: Heap, image: Image, profile: HeapProfile, numpy: ModuleType) -> SoundHeap | None:
-    """All headers at once."""
+    """All headers at once; the heap's own figures are not compared here."""
     rules = profile.rules
     parts = [_headers(start, data, profile, numpy) for start, data in image.chunks() if start % 16 == 0]
     if not parts:
@@ -166,7 +179,7 @@ def by_arrays(heap: Heap, image: Image, profile: HeapProfile, numpy: ModuleType)
         blocks, ends = found, end
     else:
         blocks, ends = found.at(order), end[order]
-    return _judge(heap, blocks, ends, rules, numpy)
+    return _judge(blocks, ends, rules, numpy)
 
 
 def _columns(headers: _Headers) -> tuple[Any, ...]:
@@ -235,7 +248,7 @@ def _indices(starts: list[int], lasts: Any, numpy: ModuleType) -> Any:
     return numpy.arange(int(lengths.sum())) + numpy.repeat(begin - before, lengths)
 
 
-def _judge(heap: Heap, blocks: _Headers, ends: Any, rules: HeapRules, numpy: ModuleType) -> SoundHeap | None:
+def _judge(blocks: _Headers, ends: Any, rules: HeapRules, numpy: ModuleType) -> SoundHeap | None:
     """Every block by itself and beside its neighbours; that the links are right is known."""
     free = blocks.magic == numpy.uint64(rules.magic_free)
     sizes = blocks.size
@@ -255,7 +268,7 @@ def _judge(heap: Heap, blocks: _Headers, ends: Any, rules: HeapRules, numpy: Mod
     region_starts = [int(blocks.address[0]), *blocks.address[edges + 1].tolist()]
     free_sizes = sizes[free]
     free_bytes, free_count = int(free_sizes.sum()), len(free_sizes)
-    proved = SoundHeap(
+    return SoundHeap(
         len(sizes) - free_count,
         free_count,
         int(sizes.sum()) - free_bytes,
@@ -263,4 +276,3 @@ def _judge(heap: Heap, blocks: _Headers, ends: Any, rules: HeapRules, numpy: Mod
         int(free_sizes.max()) if free_count else 0,
         tuple(zip(region_starts, region_ends, strict=True)),
     )
-    return proved if _counted(heap, proved, rules.header_bytes) else None

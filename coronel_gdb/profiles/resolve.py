@@ -106,6 +106,7 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         magic_free,
         magic_used,
     )
+    leaks = profile.sections.get("leaks", {})
     return ResolvedProfile(
         profile.name,
         source,
@@ -116,6 +117,8 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         no_processes or f"the profile {profile.name} knows none",
         BootMapProfile(profile.text("boot_map", "symbol"), boot_map) if boot_map else None,
         {role: str(name) for role, name in profile.sections.get("image", {}).items()},
+        str(leaks.get("trace", "")),
+        {name: int(size) for name, size in profile.fields("leaks", "notes").items()} if leaks else {},
     )
 
 

@@ -49,6 +49,9 @@ MAPPED_TWICE: Final = Invariant(
 DEVICE_RAM: Final = Invariant(
     "owner.device_ram", "a device is no frame in use", "§5.7: devices lie outside managed RAM"
 )
+OUTSIDE: Final = Invariant(
+    "owner.outside", "a page of memory leads to RAM", "§4.1, §5.7: only devices lie outside it"
+)
 LOST: Final = Invariant(
     "owner.lost",
     "every managed frame is free, a page table or mapped",
@@ -67,6 +70,7 @@ ALL: Final = (
     FOREIGN_TABLE,
     MAPPED_TWICE,
     DEVICE_RAM,
+    OUTSIDE,
     LOST,
 )
 """In the order of their weight: a frame that breaks several is reported by the first."""
@@ -97,11 +101,13 @@ def check_owners(
     segments: Iterable[Segment],
     managed: Sequence[tuple[PhysicalAddress, PhysicalAddress]],
     *,
+    ram_end: int | None = None,
     lost_known: bool = True,
 ) -> list[Conflict]:
     """Judge every stretch of memory by its claims; `managed` ranges must be claimed whole.
 
-    `lost_known` is False when not all claims could be gathered: then nothing is called lost.
+    Pages at or above `ram_end` lead nowhere. `lost_known` is False when not all claims could be gathered:
+    then nothing is called lost.
     """
     conflicts = []
     claimed_to = 0
@@ -109,6 +115,8 @@ def check_owners(
         claimed_to = segment.end
         if segment.claims:
             broken = _broken(segment.claims)
+            if broken is None and ram_end is not None and segment.start >= ram_end:
+                broken = _outside(segment.claims)
             if broken is not None:
                 conflicts.append(Conflict(broken, segment.start, segment.end, segment.claims))
         elif lost_known:
@@ -123,6 +131,11 @@ def _lost(start: int, end: int, managed: Sequence[tuple[int, int]]) -> list[Conf
     return [
         Conflict(LOST, PhysicalAddress(low), PhysicalAddress(high), ()) for low, high in inside if low < high
     ]
+
+
+def _outside(claims: tuple[Claim, ...]) -> Invariant | None:
+    memory = {Owner.USER, Owner.KERNEL, Owner.TABLE}
+    return OUTSIDE if any(claim.owner in memory for claim in claims) else None
 
 
 def _broken(claims: tuple[Claim, ...]) -> Invariant | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from coronel_gdb.backends.memory_host import MachineTarget
 from coronel_gdb.commands.command import Context
 from coronel_gdb.lift import sound_heap
+from coronel_gdb.lift.bulk import numpy_for, plain
 from coronel_gdb.lift.heap import LiftedHeap, lift_heap, read_heap
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.sound_heap import SoundHeap
@@ -22,10 +23,19 @@ from model.records import Heap
 from model.types import VirtualAddress
 
 Prove = Callable[[Heap, Image, HeapProfile], SoundHeap | None]
-PATHS: dict[str, Prove] = {
-    "steps": sound_heap.by_steps,
-    "arrays": lambda heap, image, profile: sound_heap.by_arrays(heap, image, profile, numpy),
-}
+
+
+def by_steps(heap: Heap, image: Image, profile: HeapProfile) -> SoundHeap | None:
+    with plain():
+        return sound_heap.prove(heap, image, profile)
+
+
+def by_arrays(heap: Heap, image: Image, profile: HeapProfile) -> SoundHeap | None:
+    assert numpy_for(1) is numpy
+    return sound_heap.prove(heap, image, profile)
+
+
+PATHS: dict[str, Prove] = {"steps": by_steps, "arrays": by_arrays}
 MAP = [MapEntry(0, 0x9FC00), MapEntry(1 << 20, 7 << 20)]
 
 
