@@ -55,11 +55,6 @@ HEAP_PAGES: Final = Code(
     "heap page with wrong rights",
     "A page of the heap is not readable and writable by the kernel alone.",
 )
-USER_HEAP_RANGE: Final = Code(
-    "HEAP014",
-    "user heap contradicts itself",
-    "num_blocks_ or first_block_ of a process's heap is not what the blocks say.",
-)
 
 FRAME_PLACE: Final = Code(
     "FRAME001", "node outside the node array", "A node of the free list is no element of nodes_."
@@ -92,6 +87,41 @@ REGION_LINK: Final = Code(
     "REGION004", "region list link broken", "next, prev or last_ is not the node it must be."
 )
 REGION_COUNT: Final = Code("REGION005", "region count wrong", "count_ differs from the nodes in the list.")
+
+REGION_MAPPED: Final = Code(
+    "REGION006", "free region is mapped", "A page lies in a region that the manager hands out again."
+)
+REGION_REFUSED: Final = Code(
+    "REGION007",
+    "virtual manager refused a bad call",
+    "errors_ counts double frees, invalid pointers or corruption: the list may be sound, a caller is not.",
+)
+
+LAYOUT_SYMBOL: Final = Code(
+    "LAYOUT001", "symbol not where it must be", "A section symbol contradicts the address map of the kernel."
+)
+LAYOUT_RIGHTS: Final = Code(
+    "LAYOUT002",
+    "page with other rights than its area",
+    "Code must be R-X, constants R--, all else RW- for the kernel.",
+)
+LAYOUT_PLACE: Final = Code(
+    "LAYOUT003",
+    "page where none may be",
+    "Low memory, the gap, the stack guard and all between areas stay unmapped.",
+)
+LAYOUT_MISSING: Final = Code("LAYOUT004", "page missing", "Image, stack and placement area are mapped whole.")
+LAYOUT_LINEAR: Final = Code(
+    "LAYOUT005", "page leads elsewhere", "Image and placement area are mapped at physical + KERNEL_BASE."
+)
+LAYOUT_STRUCTURE: Final = Code(
+    "LAYOUT006",
+    "structure laid out differently",
+    "The kernel's DWARF and docs/spec.md §10 disagree on a structure.",
+)
+LAYOUT_SPACE: Final = Code(
+    "LAYOUT007", "virtual manager has another space", "Kernel regions run from V0 to WINDOW_BASE."
+)
 
 PAGE_RIGHTS: Final = Code(
     "PAGE001", "page writable and executable", "Effective rights allow writing and running."

@@ -158,9 +158,8 @@ def _unmerged(block: HeapBlock, violation: Violation) -> Finding:
 def _counter(violation: Violation, profile: HeapProfile) -> Finding:
     code = catalogue.COUNTER
     names = {role: member.name for role, member in profile.heap.members.items()}
-    name = names.get(
-        violation.field, violation.field if violation.field != "live" else "num_allocations_ − num_frees_"
-    )
+    names |= {"live": "num_allocations_ − num_frees_", "num_blocks": "num_blocks_"}
+    name = names.get(violation.field, violation.field)
     lines = (
         f"{name} is {violation.found:#x}, the blocks say {violation.expected or 0:#x}: {violation.because}",
         "the block list is the witness here; the counter is what is off",

@@ -1,8 +1,9 @@
 """Which heap blocks anything still refers to: a conservative look at every word that the kernel could use.
 
 Roots are data and bss, the kernel stack above the stack pointer, the placement area and pages of the kernel
-that are no heap; from there through the used blocks. Any word that points into a block, header or data,
-counts as a reference. What records the past (the trace, notes of seeded faults) is no root.
+that are no heap; from there through the used blocks. Any word that points into a block's data counts as a
+reference; only the heap itself refers to headers. What records the past (the trace, notes of seeded faults)
+is no root.
 """
 
 from bisect import bisect_right
@@ -28,8 +29,8 @@ def unreferenced(
 ) -> list[HeapBlock]:
     """The used blocks that no root leads to; `blocks` are those of a sound heap, in any order."""
     used = sorted((block for block in blocks if not block.is_free), key=lambda block: block.address)
-    starts = [int(block.address) for block in used]
-    ends = [block.address + header_bytes + block.size_bytes for block in used]
+    starts = [block.address + header_bytes for block in used]
+    ends = [start + block.size_bytes for start, block in zip(starts, used, strict=True)]
     if not used:
         return []
     low, high = starts[0], ends[-1]
@@ -49,7 +50,7 @@ def unreferenced(
             follow(word)
     while pending:
         index = pending.pop()
-        data = image.bytes_at(starts[index] + header_bytes, used[index].size_bytes) or b""
+        data = image.bytes_at(starts[index], used[index].size_bytes) or b""
         for word in _words_between(data, low, high):
             follow(word)
     return [block for block, mark in zip(used, reached, strict=True) if not mark]
