@@ -22,12 +22,17 @@ _SHOWN_ROWS = 200
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Lift list and spaces, judge them, and count; or say who has one frame."""
     survey = Survey(context)
+    if options.owner is not None and not survey.frames.manager.locked:
+        return _owner(survey, value_of(context, "frames", options.owner, "--owner"))
+    return frames_report(survey, options)
+
+
+def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> Report:
+    """The list, and every frame's owner."""
     lifted = survey.frames
     manager = lifted.manager
     if manager.locked:
         return busy("frames", "frame manager")
-    if options.owner is not None:
-        return _owner(survey, value_of(context, "frames", options.owner, "--owner"))
     verdict = lifted.verdict()
     findings = frame_findings(verdict)
     findings += refused_findings("frame manager", manager.address, manager.errors, catalogue.FRAME_REFUSED)
@@ -48,13 +53,8 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     )
     try:
         findings += ledger_findings(survey, report)
-        if options.ledger:
-            _ledger(survey, report)
-        if options.duplicates:
-            _listing(report, "claimed twice", [s for s in survey.segments if len(s.claims) > 1])
-        if options.leaks:
-            lost = [c for c in survey.conflicts if c.invariant is ownership.LOST]
-            _listing(report, "lost", [Segment(c.start, c.end, ()) for c in lost])
+        if options is not None:
+            _views(survey, report, options)
     except CoronelError as error:
         report.not_checked.append(Absent("owners of the frames", str(error)))
     count = len(findings)
@@ -68,6 +68,16 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         Absent(f"nodes {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.unreadable
     ]
     return report
+
+
+def _views(survey: Survey, report: Report, options: argparse.Namespace) -> None:
+    if options.ledger:
+        _ledger(survey, report)
+    if options.duplicates:
+        _listing(report, "claimed twice", [s for s in survey.segments if len(s.claims) > 1])
+    if options.leaks:
+        lost = [c for c in survey.conflicts if c.invariant is ownership.LOST]
+        _listing(report, "lost", [Segment(c.start, c.end, ()) for c in lost])
 
 
 def ledger_findings(survey: Survey, report: Report) -> list[Finding]:

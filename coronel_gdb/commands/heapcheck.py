@@ -20,6 +20,8 @@ from coronel_gdb.report import Absent, Finding, Report
 from model.records import Process
 from model.types import PhysicalAddress
 
+_MOST_LEAK_BYTES = 16 << 20  # word by word, that is a second or two
+
 
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Lift the wanted heaps, judge them, and say what was looked at."""
@@ -110,6 +112,25 @@ def user_report(survey: Survey, process: Process, options: argparse.Namespace | 
     if options is not None:
         _views(survey, lifted, report, options)
     report.summary = _summary(report, lifted, noun)
+    return report
+
+
+def leak_report(survey: Survey) -> Report:
+    """References to the blocks of the kernel heap, and nothing else."""
+    context = survey.context
+    profile = context.profile.heap
+    heap = read_heap(context.target, context.space, profile)
+    if heap.locked:
+        return busy("heapcheck", "kernel heap")
+    report = Report("heapcheck", "")
+    if heap.heap_size > _MOST_LEAK_BYTES:
+        why = f"the heap has {heap.heap_size >> 20:,} MiB; `heapcheck --leaks` takes its time"
+        report.not_checked.append(Absent("references to blocks", why))
+    else:
+        report.findings += leaks(survey, lift_heap(context.space, heap, profile), report)
+    report.summary = "some blocks are lost" if report.findings else "every used block is referred to"
+    if report.not_checked:
+        report.summary = "not looked at"
     return report
 
 

@@ -1,12 +1,12 @@
 """`layout`: the kernel's address space and structures against docs/spec.md §2 and §10."""
 
 import argparse
-from pathlib import Path
 
 from coronel_gdb.checks.layout import layout_findings, structure_findings
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, KernelError
+from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import Absent, Report, Table
 from model import layouts
 from model.invariants import kernel_layout
@@ -36,7 +36,7 @@ def layout_report(survey: Survey) -> Report:
         report.not_checked.append(Absent(kernel_layout.SPACE.formula, str(error)))
     report.findings += layout_findings(violations)
     report.checked = len(kernel_layout.ALL) * len(areas)
-    _structures(context.target.kernel(), report)
+    _structures(context.profile, report)
     report.not_checked += [
         Absent(
             f"kernel pages from {bad.virtual:#x}",
@@ -75,23 +75,12 @@ def _value(context: Context, role: str) -> int:
     return context.space.read_u64(variable)
 
 
-def _structures(kernel: Path | None, report: Report) -> None:
+def _structures(profile: ResolvedProfile, report: Report) -> None:
     """The specification's structures against the kernel's DWARF; without it nothing is said to be equal."""
-    what = "structures against the kernel's types"
-    if kernel is None:
-        report.not_checked.append(Absent(what, "no kernel file is loaded"))
+    if profile.structures is None:
+        report.not_checked.append(Absent("structures against the kernel's types", profile.source))
         return
-    try:
-        from coronel_gdb.layout.dwarf import read_facts
-    except ImportError:
-        report.not_checked.append(Absent(what, "the Python package pyelftools is missing"))
-        return
-    try:
-        facts = read_facts(kernel, [layout.name for layout in layouts.ALL], [])
-    except KernelError as error:
-        report.not_checked.append(Absent(what, str(error)))
-        return
-    report.findings += structure_findings(layouts.ALL, facts.layouts)
+    report.findings += structure_findings(layouts.ALL, profile.structures)
     report.checked += len(layouts.ALL)
 
 

@@ -24,6 +24,12 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     """Lift the list and all spaces, judge both, and say what each process has."""
     survey = Survey(context)
     survey.listed = lift_processes(context.target, context.space, context.profile)  # must exist here
+    return processes_report(survey)
+
+
+def processes_report(survey: Survey) -> Report:
+    """As the command says; a kernel without processes has its own borders only."""
+    context = survey.context
     listed, spaces = survey.listed, survey.spaces
     findings = list_findings(context, listed, spaces) + isolation_findings(context, spaces)
     count = len(listed.processes)

@@ -21,6 +21,7 @@ from model import layouts
 from model.records import HeapRules
 from model.types import VirtualAddress
 
+_SPECIFIED = "docs/spec.md"
 _OPTIONAL = ("processes", "boot_map")
 _NODE_SECTIONS = {"frames": "node", "regions": "node", "heap": "block"}
 
@@ -117,6 +118,7 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         no_processes or f"the profile {profile.name} knows none",
         BootMapProfile(profile.text("boot_map", "symbol"), boot_map) if boot_map else None,
         {role: str(name) for role, name in profile.sections.get("image", {}).items()},
+        None if source.startswith(_SPECIFIED) else facts.layouts,
         str(leaks.get("trace", "")),
         {name: int(size) for name, size in profile.fields("leaks", "notes").items()} if leaks else {},
     )
@@ -127,12 +129,14 @@ def _facts(profile: Profile, kernel: Path | None) -> tuple[KernelFacts, str]:
     for section, node in _NODE_SECTIONS.items():
         types += [profile.text(section, "type"), profile.text(section, node)]
     types += [profile.text(section, "type") for section in _OPTIONAL if section in profile.sections]
+    # All that the specification lays out, in the same pass: `layout` compares it.
+    types += [layout.name for layout in layouts.ALL]
     if kernel is None:
-        return _declared(constants), "docs/spec.md, not verified: no kernel file"
+        return _declared(constants), f"{_SPECIFIED}, not verified: no kernel file"
     try:
         from coronel_gdb.layout.dwarf import read_facts
     except ImportError:
-        return _declared(constants), "docs/spec.md, not verified: the Python package pyelftools is missing"
+        return _declared(constants), f"{_SPECIFIED}, not verified: the Python package pyelftools is missing"
     return read_facts(kernel, types, constants), f"DWARF of {kernel.name}"
 
 

@@ -117,7 +117,8 @@ class ResolvedProfile:
     """A profile with the kernel's own layouts; `source` says where those come from.
 
     A kernel need not have processes: then `processes` is None and `no_processes` says why. `image` are
-    symbols by their role. `trace` and `notes` (symbol → bytes) record the past: no block is in use by them.
+    symbols by their role. `structures` are those of the specification as the kernel's DWARF has them, None
+    when there is none. `trace` and `notes` (symbol → bytes) record the past: no block is in use by them.
     """
 
     name: str
@@ -129,5 +130,6 @@ class ResolvedProfile:
     no_processes: str = ""
     boot_map: BootMapProfile | None = None
     image: Mapping[str, str] = field(default_factory=dict)
+    structures: Mapping[str, Layout] | None = None
     trace: str = ""
     notes: Mapping[str, int] = field(default_factory=dict)
