@@ -122,6 +122,11 @@ LAYOUT_STRUCTURE: Final = Code(
 LAYOUT_SPACE: Final = Code(
     "LAYOUT007", "virtual manager has another space", "Kernel regions run from V0 to WINDOW_BASE."
 )
+LAYOUT_STACK: Final = Code(
+    "LAYOUT008",
+    "kernel stack overflowed",
+    "CR2 lies in the guard below the kernel stack: the last fault was there.",
+)
 
 PAGE_RIGHTS: Final = Code(
     "PAGE001", "page writable and executable", "Effective rights allow writing and running."

@@ -24,15 +24,18 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "FRAME013": frozenset({"LAYOUT005"}),
     "REGION003": frozenset({"REGION004", "REGION005", "REGION006"}),
     "REGION004": frozenset({"REGION005", "REGION006"}),
+    "HEAP011": frozenset({"HEAP012"}),  # a free that was refused leaves its block to nobody
     "LAYOUT001": frozenset({"LAYOUT002", "LAYOUT003", "LAYOUT004", "LAYOUT005"}),
     "PROC001": frozenset({"FRAME015"}),
     "PROC002": frozenset({"PROC003"}),
 }
-_WHOLE = frozenset({"FRAME004", "FRAME006", "FRAME007", "REGION003", "REGION004", "LAYOUT001", "PROC001"})
+_WHOLE = frozenset(
+    {"HEAP011", "FRAME004", "FRAME006", "FRAME007", "REGION003", "REGION004", "LAYOUT001", "PROC001"}
+)
 
 
-def fold(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings without repetitions, each consequence below its cause.
+def fold(findings: Sequence[Finding]) -> tuple[list[Finding], int]:
+    """The findings without repetitions, each consequence below its cause; and how many of those there are.
 
     A consequence has a page or frame in common with its cause, or its cause is about a whole structure.
     """
@@ -49,11 +52,12 @@ def fold(findings: Sequence[Finding]) -> list[Finding]:
     below: dict[int, list[Finding]] = {}
     for other in cause_of:
         below.setdefault(_root(other, cause_of), []).append(distinct[other])
-    return [
+    causes = [
         _with_consequences(finding, below.get(number, []))
         for number, finding in enumerate(distinct)
         if number not in cause_of
     ]
+    return causes, len(cause_of)
 
 
 def _root(number: int, cause_of: Mapping[int, int]) -> int:

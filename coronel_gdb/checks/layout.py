@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.report import Finding
+from model.address_space import STACK_GUARD, STACK_START
 from model.invariants import kernel_layout as rules
 from model.invariants.base import Violation
 from model.layouts import Layout, Member
@@ -56,3 +57,16 @@ def _differences(declared: Layout, found: Layout) -> list[str]:
 def _at(member: Member) -> str:
     many = f" × {member.count}" if member.count > 1 else ""
     return f"+{member.offset_bytes}, {member.size_bytes} bytes{many}"
+
+
+def stack_findings(cr2: int) -> list[Finding]:
+    """Whether the last page fault was in the guard page below the kernel stack."""
+    if not STACK_GUARD <= cr2 < STACK_START:
+        return []
+    code = catalogue.LAYOUT_STACK
+    lines = (
+        f"cr2 is {cr2:#x}: {STACK_START - cr2} bytes below the stack's end, in the guard {STACK_GUARD:#x}",
+        "rule     nothing touches the page below the kernel stack (docs/spec.md §2)",
+    )
+    data = {"invariant": "layout.stack_guard", "cr2": cr2, "guard": STACK_GUARD}
+    return [Finding(code.code, code.title, STACK_GUARD, lines, data, ("backtrace",))]

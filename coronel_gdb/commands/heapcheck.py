@@ -12,7 +12,7 @@ from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.errors import CoronelError, UsageError
-from coronel_gdb.lift.heap import Discovery, LiftedHeap, lift_heap, read_heap
+from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.space import Run
 from coronel_gdb.lift.user_heap import lift_user_heap
@@ -50,7 +50,7 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     heap = read_heap(context.target, context.space, profile)
     if heap.locked:
         return busy("heapcheck", "kernel heap")
-    lifted = lift_heap(context.space, heap, profile)
+    lifted = survey.heap
     verdict = lifted.verdict(profile)
     findings = heap_findings(lifted, verdict, profile)
     findings += refused_findings("kernel heap", heap.address, heap.errors, catalogue.HEAP_REFUSED)
@@ -122,12 +122,12 @@ def leak_report(survey: Survey) -> Report:
     heap = read_heap(context.target, context.space, profile)
     if heap.locked:
         return busy("heapcheck", "kernel heap")
-    report = Report("heapcheck", "")
-    if heap.heap_size > _MOST_LEAK_BYTES:
-        why = f"the heap has {heap.heap_size >> 20:,} MiB; `heapcheck --leaks` takes its time"
+    report, lifted = Report("heapcheck", ""), survey.heap
+    if lifted.sound and lifted.sound.used_bytes > _MOST_LEAK_BYTES:
+        why = f"{lifted.sound.used_bytes >> 20:,} MiB are used; `heapcheck --leaks` takes its time"
         report.not_checked.append(Absent("references to blocks", why))
     else:
-        report.findings += leaks(survey, lift_heap(context.space, heap, profile), report)
+        report.findings += leaks(survey, lifted, report)
     report.summary = "some blocks are lost" if report.findings else "every used block is referred to"
     if report.not_checked:
         report.summary = "not looked at"
@@ -137,7 +137,7 @@ def leak_report(survey: Survey) -> Report:
 def leaks(survey: Survey, lifted: LiftedHeap, report: Report) -> list[Finding]:
     """Used blocks of the kernel heap that nothing refers to; what keeps that from being judged is noted."""
     context = survey.context
-    if lifted.sound is None:
+    if lifted.sound is None and (lifted.blocks or lifted.end):
         report.not_checked.append(Absent("references to blocks", "the heap is damaged: blocks are uncertain"))
         return []
     try:

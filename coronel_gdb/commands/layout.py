@@ -2,7 +2,7 @@
 
 import argparse
 
-from coronel_gdb.checks.layout import layout_findings, structure_findings
+from coronel_gdb.checks.layout import layout_findings, stack_findings, structure_findings
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, KernelError
@@ -35,7 +35,8 @@ def layout_report(survey: Survey) -> Report:
     except CoronelError as error:
         report.not_checked.append(Absent(kernel_layout.SPACE.formula, str(error)))
     report.findings += layout_findings(violations)
-    report.checked = len(kernel_layout.ALL) * len(areas)
+    report.findings += stack_findings(context.target.register("cr2"))
+    report.checked = len(kernel_layout.ALL) * len(areas) + 1
     _structures(context.profile, report)
     report.not_checked += [
         Absent(

@@ -49,10 +49,9 @@ def run(context: Context, _: argparse.Namespace) -> Report:
         processes = []
     for process in processes:
         part(f"heap of {process.pid}", lambda process=process: user_report(survey, process))  # type: ignore[misc]
-    found = len(report.findings)
-    report.findings = fold(report.findings)
+    report.findings, below = fold(report.findings)
     count = len(report.findings)
-    derived = f" ({found - count} more derive from them)" if found > count else ""
+    derived = f" ({below} more derive from them)" if below else ""
     verdict = f"{count} finding{'s' * (count != 1)}{derived}" if count else "no finding"
     unknown = f", {len(report.not_checked)} not checkable" if report.not_checked else ""
     report.summary = f"{verdict}; {report.checked:,} invariants checked{unknown}"

@@ -5,7 +5,7 @@ from functools import cached_property
 from coronel_gdb.commands.command import Context
 from coronel_gdb.errors import CoronelError, KernelError, UsageError
 from coronel_gdb.lift.frames import LiftedFrames, follow_frames, read_manager
-from coronel_gdb.lift.heap import read_heap
+from coronel_gdb.lift.heap import LiftedHeap, lift_heap, read_heap
 from coronel_gdb.lift.ledger import Ledger, gather
 from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
 from coronel_gdb.lift.regions import LiftedRegions, lift_regions
@@ -29,6 +29,13 @@ class Survey:
         profile = self.context.profile.frames
         manager = read_manager(self.context.target, self.context.space, profile)
         return follow_frames(manager, self.context.space, profile)
+
+    @cached_property
+    def heap(self) -> LiftedHeap:
+        """The kernel heap with all its blocks; whoever asks has looked at its lock."""
+        profile = self.context.profile.heap
+        heap = read_heap(self.context.target, self.context.space, profile)
+        return lift_heap(self.context.space, heap, profile)
 
     @cached_property
     def regions(self) -> LiftedRegions:

@@ -132,7 +132,8 @@ class UserSide:
 def user_side(*names: str, mebibytes: int = 64) -> UserSide:
     """A machine with that much RAM and the named processes."""
     machine = Machine.boot([MapEntry(0, 0x9FC00), MapEntry(1 << 20, (mebibytes - 1) << 20)])
-    head = machine.kalloc(16)
+    machine.kfree(machine.kalloc(16))  # the heap has its first region
+    head = VirtualAddress(machine.image.bss_end - 128)
     machine.memory.write_u64(head, 0)
     side = UserSide(machine, head)
     for name in names:
