@@ -70,7 +70,7 @@ def add_block(report: Report, lifted: LiftedHeap, profile: HeapProfile, address:
     size = header + min(block.size_bytes, _DUMP_BYTES)
     data = lifted.image.bytes_at(block.address, size)
     if data is not None:
-        rows = [(line,) for line in hexdump(data, block.address, (0, 0))]
+        rows = [(line,) for line in hexdump(data, block.address, (0, 0), {})]
         report.tables.append(Table("bytes", ("header and data",), rows))
 
 

@@ -15,7 +15,7 @@ from coronel_gdb.errors import CoronelError, UsageError
 from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.space import Run
-from coronel_gdb.lift.user_heap import lift_user_heap
+from coronel_gdb.lift.user_heap import NOT_KEPT, lift_user_heap
 from coronel_gdb.report import Absent, Finding, Report
 from model.records import Process
 from model.types import PhysicalAddress
@@ -95,7 +95,7 @@ def user_report(survey: Survey, process: Process, options: argparse.Namespace | 
         report.facts.append(("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}"))
         return report
     lifted, verdict = user.lifted, user.verdict(profile)
-    findings = heap_findings(lifted, verdict, profile)
+    findings = heap_findings(lifted, verdict, profile, not_kept=NOT_KEPT)
     report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
     used = _used(lifted, profile.rules.magic_used)
     report.facts += [

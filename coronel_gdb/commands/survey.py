@@ -35,7 +35,7 @@ class Survey:
         """The kernel heap with all its blocks; whoever asks has looked at its lock."""
         profile = self.context.profile.heap
         heap = read_heap(self.context.target, self.context.space, profile)
-        return lift_heap(self.context.space, heap, profile)
+        return lift_heap(self.context.space, heap, profile, careful=False)
 
     @cached_property
     def regions(self) -> LiftedRegions:

@@ -10,7 +10,7 @@ from model.invariants.base import Invariant, Verdict, Violation
 from model.records import Heap, Process, UserHeap
 
 NUM_BLOCKS = Invariant("user_heap.num_blocks", "num_blocks_ = number of blocks", "§15.3: counts all blocks")
-_NOT_KEPT = (rules.LIVE, rules.TOTAL_FREE)  # a user heap keeps no such counters
+NOT_KEPT = (rules.LIVE, rules.TOTAL_FREE)  # a user heap keeps no such counters
 
 
 @dataclass(slots=True)
@@ -25,9 +25,9 @@ class LiftedUserHeap:
         if self.lifted is None:
             return Verdict()
         verdict = self.lifted.verdict(profile)
-        verdict.violations = [v for v in verdict.violations if v.invariant not in _NOT_KEPT]
-        verdict.unchecked = [row for row in verdict.unchecked if row[0] not in _NOT_KEPT]
-        verdict.evaluated -= len(_NOT_KEPT) - 1
+        verdict.violations = [v for v in verdict.violations if v.invariant not in NOT_KEPT]
+        verdict.unchecked = [row for row in verdict.unchecked if row[0] not in NOT_KEPT]
+        verdict.evaluated -= len(NOT_KEPT) - 1
         heap, count = self.process.memory.heap, self.lifted.count
         if heap.num_blocks != count and self.lifted.end is None:
             because = f"{count} blocks are listed"
