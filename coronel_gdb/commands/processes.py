@@ -23,7 +23,8 @@ _BORDERS = 3  # the user bit, the upper half, the lower half of the kernel direc
 def run(context: Context, _: argparse.Namespace) -> Report:
     """Lift the list and all spaces, judge both, and say what each process has."""
     survey = Survey(context)
-    survey.listed = lift_processes(context.target, context.space, context.profile)  # must exist here
+    profile = context.profile
+    survey.listed = lift_processes(context.target, context.space, profile)  # must exist here
     return processes_report(survey)
 
 

@@ -40,13 +40,15 @@ class Survey:
     @cached_property
     def regions(self) -> LiftedRegions:
         """The free regions of the kernel's virtual manager."""
-        return lift_regions(self.context.target, self.context.space, self.context.profile.regions)
+        profile = self.context.profile.regions  # first: without a kernel nothing else is worth a word
+        return lift_regions(self.context.target, self.context.space, profile)
 
     @cached_property
     def listed(self) -> LiftedProcesses:
         """The list of processes; a kernel that has none, has an empty one."""
         try:
-            return lift_processes(self.context.target, self.context.space, self.context.profile)
+            profile = self.context.profile
+            return lift_processes(self.context.target, self.context.space, profile)
         except KernelError as error:
             self.absent.append(Absent("processes", str(error)))
             return LiftedProcesses(VirtualAddress(0))
