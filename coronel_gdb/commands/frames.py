@@ -87,7 +87,7 @@ def ledger_findings(survey: Survey, report: Report) -> list[Finding]:
         report.not_checked.append(Absent("owners of the frames", why))
         return []
     conflicts = survey.conflicts
-    report.checked += len(ownership.ALL) * len(survey.segments)
+    report.checked += len(ownership.ALL)
     report.not_checked += [Absent(ownership.LOST.formula, why) for why in survey.ledger.incomplete]
     return ownership_findings(conflicts, survey.context.space, survey.spaces.users)
 
