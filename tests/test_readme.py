@@ -21,7 +21,10 @@ def test_every_command_of_the_table_has_help_and_is_listed(healthy: Stopped) -> 
     table = README.read_text().split("## Commands")[1].split("Every command")[0]
     listed = healthy.gdb.console("coronel")
     commands = set(re.findall(r"^\| `((?:coronel )?\w+)", table, re.M)) - {"coronel"}
-    assert commands == {"heapcheck", "pagewalk", "frames", "regions", "coronel status"}
+    assert commands == {
+        *("memcheck", "heapcheck", "pagewalk", "frames", "regions", "processes", "layout"),
+        "coronel status",
+    }
     for command in commands:
         assert re.search(f"^{command} ", listed, re.M)
         assert "usage: " in healthy.gdb.console(f"help {command}")

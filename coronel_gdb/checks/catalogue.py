@@ -40,6 +40,22 @@ COUNTER: Final = Code(
 LOST: Final = Code("HEAP009", "blocks lost", "The list ends although the heap's regions go on.")
 ALIGNMENT: Final = Code("HEAP010", "block misaligned", "A header's address is not a multiple of 16.")
 
+HEAP_REFUSED: Final = Code(
+    "HEAP011",
+    "heap refused a bad call",
+    "errors_ counts double frees, invalid pointers or corruption: the blocks may be sound, a caller is not.",
+)
+HEAP_LEAK: Final = Code(
+    "HEAP012",
+    "blocks lost to everybody",
+    "No pointer to these used blocks is left where the kernel could find it.",
+)
+HEAP_PAGES: Final = Code(
+    "HEAP013",
+    "heap page with wrong rights",
+    "A page of the heap is not readable and writable by the kernel alone.",
+)
+
 FRAME_PLACE: Final = Code(
     "FRAME001", "node outside the node array", "A node of the free list is no element of nodes_."
 )
@@ -72,6 +88,46 @@ REGION_LINK: Final = Code(
 )
 REGION_COUNT: Final = Code("REGION005", "region count wrong", "count_ differs from the nodes in the list.")
 
+REGION_MAPPED: Final = Code(
+    "REGION006", "free region is mapped", "A page lies in a region that the manager hands out again."
+)
+REGION_REFUSED: Final = Code(
+    "REGION007",
+    "virtual manager refused a bad call",
+    "errors_ counts double frees, invalid pointers or corruption: the list may be sound, a caller is not.",
+)
+
+LAYOUT_SYMBOL: Final = Code(
+    "LAYOUT001", "symbol not where it must be", "A section symbol contradicts the address map of the kernel."
+)
+LAYOUT_RIGHTS: Final = Code(
+    "LAYOUT002",
+    "page with other rights than its area",
+    "Code must be R-X, constants R--, all else RW- for the kernel.",
+)
+LAYOUT_PLACE: Final = Code(
+    "LAYOUT003",
+    "page where none may be",
+    "Low memory, the gap, the stack guard and all between areas stay unmapped.",
+)
+LAYOUT_MISSING: Final = Code("LAYOUT004", "page missing", "Image, stack and placement area are mapped whole.")
+LAYOUT_LINEAR: Final = Code(
+    "LAYOUT005", "page leads elsewhere", "Image and placement area are mapped at physical + KERNEL_BASE."
+)
+LAYOUT_STRUCTURE: Final = Code(
+    "LAYOUT006",
+    "structure laid out differently",
+    "The kernel's DWARF and docs/spec.md §10 disagree on a structure.",
+)
+LAYOUT_SPACE: Final = Code(
+    "LAYOUT007", "virtual manager has another space", "Kernel regions run from V0 to WINDOW_BASE."
+)
+LAYOUT_STACK: Final = Code(
+    "LAYOUT008",
+    "kernel stack overflowed",
+    "CR2 lies in the guard below the kernel stack: the last fault was there.",
+)
+
 PAGE_RIGHTS: Final = Code(
     "PAGE001", "page writable and executable", "Effective rights allow writing and running."
 )
@@ -79,3 +135,93 @@ PAGE_USER: Final = Code(
     "PAGE002", "kernel page open to ring 3", "A page of the upper half has the user bit at every level."
 )
 PAGE_NULL: Final = Code("PAGE003", "null guard mapped", "A page below 4 MiB is mapped.")
+
+FRAME_FREE_MAPPED: Final = Code(
+    "FRAME008",
+    "free frame is mapped",
+    "A frame of the free list is mapped as well: its next owner shares it with the old one.",
+)
+FRAME_FREE_TABLE: Final = Code(
+    "FRAME009",
+    "free frame is a page table",
+    "The next owner of the frame would write the entries of a live table.",
+)
+FRAME_FREE_RESERVED: Final = Code(
+    "FRAME010",
+    "free frame is reserved memory",
+    "A free frame is part of the kernel image, the placement area, boot information or the first MiB.",
+)
+FRAME_TABLE_MAPPED: Final = Code(
+    "FRAME011", "page table is mapped", "A live page table can be written through an ordinary page."
+)
+FRAME_TABLE_FOREIGN: Final = Code(
+    "FRAME012", "page table is no frame of the allocator", "A table lies where physical::alloc gives nothing."
+)
+FRAME_TWICE: Final = Code(
+    "FRAME013",
+    "frame mapped twice",
+    "One space maps a frame at two addresses, or once more beside the linear map.",
+)
+FRAME_DEVICE: Final = Code(
+    "FRAME014", "device is memory in use", "A device mapping leads to a frame that is mapped as memory too."
+)
+FRAME_UNOWNED: Final = Code(
+    "FRAME015",
+    "frames lost",
+    "Managed frames are neither free nor a page table nor mapped: nobody can free them.",
+)
+FRAME_OUTSIDE: Final = Code(
+    "FRAME017", "page leads outside RAM", "A page or table that is no device lies above the end of RAM."
+)
+FRAME_REFUSED: Final = Code(
+    "FRAME016",
+    "frame allocator refused a bad call",
+    "errors_ counts double frees, invalid pointers or corruption: the list is sound, a caller is not.",
+)
+
+SPACE_USER_BIT: Final = Code(
+    "SPACE001",
+    "kernel entry marked for ring 3",
+    "An entry of the kernel half has the user bit; only the levels above it may still say no.",
+)
+SPACE_UPPER: Final = Code(
+    "SPACE002",
+    "kernel half of a process differs",
+    "The upper slots of a process's top table are not those of the kernel directory.",
+)
+SPACE_LOWER: Final = Code(
+    "SPACE003",
+    "kernel directory maps the lower half",
+    "Slots 0 to 255 of the kernel directory must be empty.",
+)
+SPACE_TWO: Final = Code(
+    "SPACE004",
+    "frame in two processes",
+    "What one process writes the other one reads, and each will free it.",
+)
+SPACE_TABLE: Final = Code(
+    "SPACE005",
+    "page table open to ring 3",
+    "A process can write page table entries, its own rights among them.",
+)
+SPACE_KERNEL: Final = Code(
+    "SPACE006",
+    "kernel memory open to ring 3",
+    "A page of a process leads to a frame that the kernel uses itself.",
+)
+SPACE_SHARED: Final = Code(
+    "SPACE007", "page table in two places", "Two entries refer to one table, in one space or in two."
+)
+PROC_LIST: Final = Code(
+    "PROC001", "process list broken", "The list does not end, leads to no process, or is not in order of pid."
+)
+PROC_FIELD: Final = Code(
+    "PROC002",
+    "process contradicts itself",
+    "A field of a process lies outside what its address space allows.",
+)
+PROC_PAGES: Final = Code(
+    "PROC003",
+    "pages of a process are not what it says",
+    "A page is mapped outside the process's ranges, with other rights, or is missing inside them.",
+)

@@ -1,6 +1,6 @@
 """Findings about a heap: violations of one block become one finding, with the suspect beside it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.catalogue import Code
@@ -11,7 +11,7 @@ from coronel_gdb.lift.heap import LiftedHeap
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Finding, Watch, Write
 from model.invariants import heap as rules_of_heap
-from model.invariants.base import Verdict, Violation
+from model.invariants.base import Invariant, Verdict, Violation
 from model.records import HeapBlock, HeapRules
 
 _CONTEXT_BYTES = 16
@@ -36,15 +36,22 @@ def no_history(_: int) -> Sequence[str]:
 
 
 def heap_findings(
-    lifted: LiftedHeap, verdict: Verdict, profile: HeapProfile, history: History = no_history
+    lifted: LiftedHeap,
+    verdict: Verdict,
+    profile: HeapProfile,
+    history: History = no_history,
+    not_kept: Container[Invariant] = (),
 ) -> list[Finding]:
-    """One finding a damaged block, in list order, then the heap's counters, then lost blocks."""
+    """One finding a damaged block, in list order, then the heap's counters, then lost blocks.
+
+    `not_kept` are rules about counters that a heap of this kind does not have.
+    """
     by_subject: dict[int, list[Violation]] = {}
     for violation in verdict.violations:
         by_subject.setdefault(violation.subject, []).append(violation)
     counters = by_subject.pop(lifted.heap.address, [])
     findings = []
-    verified = is_sound_with(lifted, verdict.violations, profile.rules)
+    verified = is_sound_with(lifted, verdict.violations, profile.rules, not_kept)
     positions = {block.address: index for index, block in enumerate(lifted.blocks)}
     for index, block in enumerate(lifted.blocks):
         violations = by_subject.get(block.address, [])
@@ -208,9 +215,8 @@ def _unmerged(block: HeapBlock, violation: Violation) -> Finding:
 def _counter(violation: Violation, profile: HeapProfile) -> Finding:
     code = catalogue.COUNTER
     names = {role: member.name for role, member in profile.heap.members.items()}
-    name = names.get(
-        violation.field, violation.field if violation.field != "live" else "num_allocations_ − num_frees_"
-    )
+    names |= {"live": "num_allocations_ − num_frees_", "num_blocks": "num_blocks_"}
+    name = names.get(violation.field, violation.field)
     lines = (
         f"{name} is {violation.found:#x}, the blocks say {violation.expected or 0:#x}: {violation.because}",
         "the block list is the witness here; the counter is what is off",

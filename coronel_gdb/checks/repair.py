@@ -1,11 +1,11 @@
 """Whether the expected values make a damaged heap sound again: tried on a copy, never on the target."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
 from coronel_gdb.lift.heap import LiftedHeap
-from model.invariants.base import Violation
+from model.invariants.base import Invariant, Violation
 from model.invariants.heap import check_heap
 from model.records import Heap, HeapBlock, HeapRules
 
@@ -13,10 +13,16 @@ _BLOCK_FIELDS = {"size": "size_bytes", "is_free": "is_free", "next": "next", "pr
 _HEAP_FIELDS = frozenset(field for field in Heap.__slots__ if field not in ("address", "errors", "locked"))
 
 
-def is_sound_with(lifted: LiftedHeap, violations: Sequence[Violation], rules: HeapRules) -> bool:
+def is_sound_with(
+    lifted: LiftedHeap,
+    violations: Sequence[Violation],
+    rules: HeapRules,
+    not_kept: Container[Invariant] = (),
+) -> bool:
     """Whether all invariants hold once every violated field has its expected value.
 
     False when a value is not known, when blocks are missing, or when the repaired heap breaks another rule.
+    `not_kept` are rules about counters that a heap of this kind does not have.
     """
     if lifted.end is not None or any(violation.expected is None for violation in violations):
         return False
@@ -31,7 +37,7 @@ def is_sound_with(lifted: LiftedHeap, violations: Sequence[Violation], rules: He
             blocks[index] = _with(blocks[index], violation)
         else:
             return False
-    return not check_heap(heap, blocks, rules).violations
+    return all(violation.invariant in not_kept for violation in check_heap(heap, blocks, rules).violations)
 
 
 def _with(block: HeapBlock, violation: Violation) -> HeapBlock:

@@ -1,54 +1,176 @@
-"""`frames`: the list of free frames, node by node, against docs/spec.md §4 and the kernel's own count."""
+"""`frames`: the list of free frames node by node, and the ledger: every frame has one owner."""
 
 import argparse
+from collections import Counter
 
+from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.frames import frame_findings
-from coronel_gdb.commands.command import Command, Context, busy
-from coronel_gdb.lift.frames import lift_frames, managed_frames
-from coronel_gdb.report import Absent, Report, Table
-from model.invariants.frames import check_frames
-from model.types import PAGE_BYTES
+from coronel_gdb.checks.ownership import ownership_findings
+from coronel_gdb.checks.refused import refused_findings
+from coronel_gdb.commands.command import Command, Context, Option, busy
+from coronel_gdb.commands.survey import Survey, value_of
+from coronel_gdb.errors import CoronelError, UsageError
+from coronel_gdb.lift.frames import managed_frames
+from coronel_gdb.report import Absent, Finding, Report, Table
+from model.invariants import ownership
+from model.ledger import Claim, Owner, Segment
+from model.types import PAGE_BYTES, align_down
+
+_SHOWN_ROWS = 200
 
 
-def run(context: Context, _: argparse.Namespace) -> Report:
-    """Lift the list, judge it, and count."""
-    profile = context.profile.frames
-    lifted = lift_frames(context.target, context.space, profile)
+def run(context: Context, options: argparse.Namespace) -> Report:
+    """Lift list and spaces, judge them, and count; or say who has one frame."""
+    survey = Survey(context)
+    if options.owner is not None and not survey.frames.manager.locked:
+        return _owner(survey, value_of(context, "frames", options.owner, "--owner"))
+    return frames_report(survey, options)
+
+
+def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> Report:
+    """The list, and every frame's owner."""
+    lifted = survey.frames
     manager = lifted.manager
     if manager.locked:
         return busy("frames", "frame manager")
-    verdict = check_frames(
-        manager, lifted.nodes, profile.node.size_bytes, stop=lifted.stop, listed_elsewhere=lifted.others
-    )
+    verdict = lifted.verdict()
     findings = frame_findings(verdict)
-    managed, free = managed_frames(manager), len(lifted.nodes)
-    summary = (
-        f"{len(findings)} finding{'s' * (len(findings) != 1)} in a list of {free:,} free frames"
-        if findings
-        else f"free list is sound: {free:,} frames, as the kernel counts them"
-    )
-    report = Report("frames", summary, findings=findings, checked=verdict.evaluated)
+    findings += refused_findings("frame manager", manager.address, manager.errors, catalogue.FRAME_REFUSED)
+    managed, free = managed_frames(manager), lifted.count
+    report = Report("frames", "", findings=findings, checked=verdict.evaluated)
     report.facts += [
         ("free", f"{free:,} frames in the list ({_size(free)}), free_count_ says {manager.free_count:,}"),
         ("in use", f"{managed - free:,} of {managed:,} managed frames"),
-        (
-            "next",
-            f"{lifted.nodes[0].address:#x} is handed out next" if lifted.nodes else "none: the list is empty",
-        ),
+        ("next", f"{lifted.first:#x} is handed out next" if free else "none: the list is empty"),
         ("nodes", f"{manager.node_count:,} at {manager.nodes:#x}, RAM ends at {manager.physical_end:#x}"),
     ]
     rows = [
-        (start, end, (end - start) // PAGE_BYTES, sum(start <= node.address < end for node in lifted.nodes))
+        (start, end, (end - start) // PAGE_BYTES, lifted.free_between(start, end))
         for start, end in sorted(manager.ranges)
     ]
     report.tables.append(
         Table("managed ranges", ("start", "end", "frames", "free"), rows, frozenset({"start", "end"}))
+    )
+    try:
+        findings += ledger_findings(survey, report)
+        if options is not None:
+            _views(survey, report, options)
+    except CoronelError as error:
+        report.not_checked.append(Absent("owners of the frames", str(error)))
+    count = len(findings)
+    report.summary = (
+        f"{count} finding{'s' * (count != 1)} about {managed:,} frames, {free:,} of them free"
+        if findings
+        else f"free list is sound: {free:,} frames, as the kernel counts them"
     )
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
         Absent(f"nodes {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.unreadable
     ]
     return report
+
+
+def _views(survey: Survey, report: Report, options: argparse.Namespace) -> None:
+    if options.ledger:
+        _ledger(survey, report)
+    if options.duplicates:
+        _listing(report, "claimed twice", [s for s in survey.segments if len(s.claims) > 1])
+    if options.leaks:
+        lost = [c for c in survey.conflicts if c.invariant is ownership.LOST]
+        _listing(report, "lost", [Segment(c.start, c.end, ()) for c in lost])
+
+
+def ledger_findings(survey: Survey, report: Report) -> list[Finding]:
+    """Frames with two owners, or none; what keeps that from being judged is noted in the report."""
+    if survey.busy:
+        why = f"an operation is under way (lock of {survey.busy} held); `finish` it and check again"
+        report.not_checked.append(Absent("owners of the frames", why))
+        return []
+    conflicts = survey.conflicts
+    report.checked += len(ownership.ALL)
+    report.not_checked += [Absent(ownership.LOST.formula, why) for why in survey.ledger.incomplete]
+    return ownership_findings(conflicts, survey.context.space, survey.spaces.users)
+
+
+def _owner(survey: Survey, address: int) -> Report:
+    frame = align_down(address, PAGE_BYTES)
+    if frame >= 1 << 52:
+        raise UsageError(
+            f"frames: --owner {address:#x} is no physical address (pagewalk translates virtual ones)"
+        )
+    segment = next((s for s in survey.segments if s.start <= frame < s.end), None)
+    claims = segment.claims if segment else ()
+    managed = any(start <= frame < end for start, end in survey.frames.manager.ranges)
+    if claims:
+        summary = f"frame {frame:#x}: {' and '.join(_claimed(claim, frame) for claim in claims)}"
+    elif managed:
+        summary = f"frame {frame:#x}: lost, neither free nor a page table nor mapped"
+    else:
+        summary = f"frame {frame:#x}: not managed and claimed by nobody; no RAM, or the boot loader's"
+    report = Report("frames", summary)
+    rows = [(claim.owner.value, claim.who, *_place(claim, frame)) for claim in claims]
+    report.tables.append(
+        Table("claims", ("owner", "who", "virtual", "cr3"), rows, frozenset({"virtual", "cr3"}))
+    )
+    offset = (frame // PAGE_BYTES) * survey.frames.node_bytes
+    if frame < survey.frames.manager.physical_end:
+        report.facts.append(("node", f"{survey.frames.manager.nodes + offset:#x}"))
+    conflicts = [c for c in survey.conflicts if c.start <= frame < c.end]
+    report.findings += ownership_findings(conflicts, survey.context.space, survey.spaces.users)
+    report.checked = len(ownership.ALL)
+    return report
+
+
+def _place(claim: Claim, frame: int) -> tuple[object, object]:
+    if not claim.root:
+        return "-", "-"
+    offset = frame - claim.start if claim.owner is not Owner.TABLE else 0
+    return claim.virtual + offset, claim.root
+
+
+def _claimed(claim: Claim, frame: int) -> str:
+    virtual, _ = _place(claim, frame)
+    return f"{claim.owner.value}, {claim.who}" + (f" at {virtual:#x}" if isinstance(virtual, int) else "")
+
+
+def _ledger(survey: Survey, report: Report) -> None:
+    """Every frame number below the end of RAM under one head, and what is left over."""
+    total = survey.frames.manager.physical_end // PAGE_BYTES
+    counts: Counter[tuple[str, str]] = Counter()
+    managed = sorted(survey.frames.manager.ranges)
+    at = 0
+    for segment in (
+        *survey.segments,
+        Segment(survey.frames.manager.physical_end, survey.frames.manager.physical_end, ()),
+    ):
+        start, end = min(segment.start, total * PAGE_BYTES), min(segment.end, total * PAGE_BYTES)
+        for low, high, claims in ((at, start, ()), (start, end, segment.claims)):
+            inside = sum(max(0, min(high, b) - max(low, a)) for a, b in managed) if not claims else 0
+            if claims:
+                first = min(claims, key=lambda claim: _ORDER[claim.owner])
+                counts[first.owner.value, first.who] += (high - low) // PAGE_BYTES
+            elif high > low:
+                counts["lost", "nobody"] += inside // PAGE_BYTES
+                counts["no RAM, or reserved", "firmware"] += (high - low - inside) // PAGE_BYTES
+        at = max(at, end)
+    rows = [(owner, who, frames, _size(frames)) for (owner, who), frames in counts.items() if frames]
+    rows.append(("residue", "", total - sum(counts.values()), ""))
+    report.tables.append(Table("ledger", ("owner", "who", "frames", "size"), rows))
+
+
+_ORDER = {owner: number for number, owner in enumerate(Owner)}
+
+
+def _listing(report: Report, title: str, segments: list[Segment]) -> None:
+    rows = [
+        (s.start, s.end, (s.end - s.start) // PAGE_BYTES, "; ".join(_claimed(c, s.start) for c in s.claims))
+        for s in segments
+    ]
+    columns = ("start", "end", "frames", "claims")
+    report.tables.append(Table(title, columns, rows[:_SHOWN_ROWS], frozenset({"start", "end"})))
+    frames = sum(row[2] for row in rows)
+    more = f", the first {_SHOWN_ROWS} are listed" if len(rows) > _SHOWN_ROWS else ""
+    report.facts.append((title, f"{frames:,} frames in {len(rows):,} ranges{more}"))
 
 
 def _size(frames: int) -> str:
@@ -58,11 +180,17 @@ def _size(frames: int) -> str:
 
 COMMAND = Command(
     "frames",
-    "Check the list of free physical frames, node by node.",
+    "Check the list of free physical frames, and that every frame has one owner.",
     "Follows free_list_ to its end (bounded, cycles are found) and checks every node's place, address\n"
-    "and range, the count, and that no other node claims to be free. Exit code (in $coronel_exit):\n"
-    "0 sound, 1 findings, 2 could not check.",
-    "frames --json",
-    (),
+    "and range, the count, and that no other node claims to be free. Then all page tables are walked:\n"
+    "a frame that is free and mapped, mapped by two, or claimed by nobody is a finding. Exit code (in\n"
+    "$coronel_exit): 0 sound, 1 findings, 2 could not check.",
+    "frames --ledger",
+    (
+        Option("--owner", "who has this frame: a physical address", "FRAME"),
+        Option("--ledger", "count every frame of the machine by its owner, and print the residue"),
+        Option("--duplicates", "list frames that are claimed more than once"),
+        Option("--leaks", "list frames that are neither free nor a page table nor mapped"),
+    ),
     run,
 )

@@ -1,51 +1,208 @@
-"""`heapcheck`: every block of the kernel heap against the invariants of docs/spec.md §7."""
+"""`heapcheck`: every block of the kernel's and the processes' heaps against docs/spec.md §7 and §15.3."""
 
 import argparse
+from collections.abc import Sequence
 from itertools import zip_longest
 
+from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.heap import heap_findings
-from coronel_gdb.commands.command import Command, Context, busy
-from coronel_gdb.lift.heap import Discovery, LiftedHeap, lift_heap, read_heap
+from coronel_gdb.checks.leaks import leak_findings, page_findings
+from coronel_gdb.checks.refused import refused_findings
+from coronel_gdb.commands.command import Command, Context, Option, busy
+from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
+from coronel_gdb.commands.survey import Survey, value_of
+from coronel_gdb.errors import CoronelError, UsageError
+from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
+from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.space import Run
-from coronel_gdb.report import Absent, Report
-from model.invariants.heap import check_heap
+from coronel_gdb.lift.user_heap import NOT_KEPT, lift_user_heap
+from coronel_gdb.report import Absent, Finding, Report
+from model.records import Process
+from model.types import PhysicalAddress
+
+_MOST_LEAK_BYTES = 16 << 20  # word by word, that is a second or two
 
 
-def run(context: Context, _: argparse.Namespace) -> Report:
-    """Lift the heap, judge it, and say what was looked at."""
+def run(context: Context, options: argparse.Namespace) -> Report:
+    """Lift the wanted heaps, judge them, and say what was looked at."""
+    survey = Survey(context)
+    if options.process is not None and (options.kernel or options.everywhere):
+        raise UsageError("heapcheck: name one of --kernel, --process and --everywhere")
+    if options.process is not None:
+        pid = value_of(context, "heapcheck", options.process, "--process")
+        process = next((p for p in survey.listed.processes if p.pid == pid), None)
+        if process is None:
+            pids = ", ".join(str(p.pid) for p in survey.listed.processes) or "none"
+            raise UsageError(f"heapcheck: no process has pid {pid}; there are: {pids}")
+        return user_report(survey, process, options)
+    report = kernel_report(survey, options)
+    if options.everywhere:
+        for process in survey.listed.processes:
+            _append(report, process, user_report(survey, process, options))
+        report.not_checked += survey.absent
+    return report
+
+
+def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> Report:
+    """The kernel's heap."""
+    context = survey.context
     profile = context.profile.heap
     heap = read_heap(context.target, context.space, profile)
     if heap.locked:
         return busy("heapcheck", "kernel heap")
-    lifted = lift_heap(context.space, heap, profile)
-    verdict = check_heap(heap, lifted.blocks, profile.rules, complete=lifted.end is None)
+    lifted = survey.heap
+    verdict = lifted.verdict(profile)
     findings = heap_findings(lifted, verdict, profile)
-    used = sum(block.magic == profile.rules.magic_used for block in lifted.blocks)
-    report = Report(
-        "heapcheck",
-        f"{len(findings)} finding{'s' * (len(findings) != 1)} in {len(lifted.blocks)} blocks"
-        if findings
-        else f"kernel heap is sound: {len(lifted.blocks)} blocks, {verdict.evaluated} invariants hold",
-        findings=findings,
-        checked=verdict.evaluated,
-    )
+    findings += refused_findings("kernel heap", heap.address, heap.errors, catalogue.HEAP_REFUSED)
+    report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
+    used = _used(lifted, profile.rules.magic_used)
     where = f"{heap.heap_start:#x}..{heap.heap_end:#x}, {heap.heap_size:,} bytes"
-    free = len(lifted.blocks) - used
     report.facts += [
         ("heap", f"{where}, {heap.num_expansions} expansions"),
-        ("blocks", f"{len(lifted.blocks)} ({used} used, {free} free){_detours(lifted)}"),
+        ("blocks", f"{lifted.count} ({used} used, {lifted.count - used} free){_detours(lifted)}"),
         ("bytes", f"{heap.total_allocated:,} used, {heap.total_free:,} free"),
         (
             "operations",
             f"{heap.num_allocations:,} allocations, {heap.num_frees:,} frees, {sum(heap.errors)} refused",
         ),
+        ("coverage", coverage(lifted, verdict.violations, profile.rules)),
     ]
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
         Absent(f"heap memory {run.start:#x}..{run.end:#x}", run.reason)
         for run in _unmapped(lifted, profile.rules.header_bytes)
     ]
+    _pages(survey, lifted, report)
+    if options is not None:
+        if options.leaks:
+            findings += leaks(survey, lifted, report)
+        _views(survey, lifted, report, options)
+    report.summary = _summary(report, lifted, "kernel heap")
     return report
+
+
+def user_report(survey: Survey, process: Process, options: argparse.Namespace | None = None) -> Report:
+    """The heap of one process, through its own tables."""
+    context = survey.context
+    profile, heap = context.profile.heap, process.memory.heap
+    noun = f"heap of process {process.pid} ({process.name or 'no name'})"
+    if heap.locked:
+        return busy("heapcheck", noun)
+    space = context.space_of(PhysicalAddress(process.memory.page_directory))
+    user = lift_user_heap(space, process, profile)
+    if user.lifted is None:
+        report = Report("heapcheck", f"{noun} has no block yet")
+        report.facts.append(("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}"))
+        return report
+    lifted, verdict = user.lifted, user.verdict(profile)
+    findings = heap_findings(lifted, verdict, profile, not_kept=NOT_KEPT)
+    report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
+    used = _used(lifted, profile.rules.magic_used)
+    report.facts += [
+        ("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}, limit {heap.heap_limit:#x}"),
+        ("blocks", f"{lifted.count} ({used} used, {lifted.count - used} free){_detours(lifted)}"),
+        ("bytes", f"{heap.total_allocated:,} used; {sum(heap.errors)} calls refused"),
+        ("coverage", coverage(lifted, verdict.violations, profile.rules)),
+    ]
+    report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
+    report.not_checked += [
+        Absent(f"heap memory {run.start:#x}..{run.end:#x} of process {process.pid}", run.reason)
+        for run in _unmapped(lifted, profile.rules.header_bytes)
+    ]
+    if options is not None:
+        _views(survey, lifted, report, options)
+    report.summary = _summary(report, lifted, noun)
+    return report
+
+
+def leak_report(survey: Survey) -> Report:
+    """References to the blocks of the kernel heap, and nothing else."""
+    context = survey.context
+    profile = context.profile.heap
+    heap = read_heap(context.target, context.space, profile)
+    if heap.locked:
+        return busy("heapcheck", "kernel heap")
+    report, lifted = Report("heapcheck", ""), survey.heap
+    if lifted.sound and lifted.sound.used_bytes > _MOST_LEAK_BYTES:
+        why = f"{lifted.sound.used_bytes >> 20:,} MiB are used; `heapcheck --leaks` takes its time"
+        report.not_checked.append(Absent("references to blocks", why))
+    else:
+        report.findings += leaks(survey, lifted, report)
+    report.summary = "some blocks are lost" if report.findings else "every used block is referred to"
+    if report.not_checked:
+        report.summary = "not looked at"
+    return report
+
+
+def leaks(survey: Survey, lifted: LiftedHeap, report: Report) -> list[Finding]:
+    """Used blocks of the kernel heap that nothing refers to; what keeps that from being judged is noted."""
+    context = survey.context
+    if lifted.sound is None and (lifted.blocks or lifted.end):
+        report.not_checked.append(Absent("references to blocks", "the heap is damaged: blocks are uncertain"))
+        return []
+    try:
+        blocks = list(lifted.all_blocks(context.profile.heap))
+        memory = roots(
+            context.target,
+            context.space,
+            context.profile,
+            survey.spaces.kernel,
+            survey.frames.manager,
+            lifted.heap,
+        )
+        header = context.profile.heap.rules.header_bytes
+        lost = unreferenced(memory, registers(context.target), blocks, lifted.image, header)
+    except CoronelError as error:
+        report.not_checked.append(Absent("references to blocks", str(error)))
+        return []
+    report.checked += len(blocks)
+    return leak_findings(lost, header)
+
+
+def _pages(survey: Survey, lifted: LiftedHeap, report: Report) -> None:
+    """The rights of the heap's pages; without a kernel directory there is no space to judge."""
+    try:
+        kernel = survey.spaces.kernel
+    except CoronelError as error:
+        report.not_checked.append(Absent("rights of the heap's pages", str(error)))
+        return
+    regions = lifted.sound.regions if lifted.sound else ((lifted.image.start, lifted.image.end),)
+    report.findings += page_findings(regions, kernel)
+    report.checked += len(regions)
+
+
+def _views(survey: Survey, lifted: LiftedHeap, report: Report, options: argparse.Namespace) -> None:
+    profile = survey.context.profile.heap
+    if options.block is not None:
+        add_block(report, lifted, profile, value_of(survey.context, "heapcheck", options.block, "--block"))
+    if options.blocks:
+        add_blocks(report, lifted, profile)
+    if options.stats:
+        add_stats(report, lifted, profile)
+    if options.map:
+        add_map(report, lifted, profile)
+
+
+def _append(report: Report, process: Process, other: Report) -> None:
+    """One more heap in the same report."""
+    report.facts.append((f"process {process.pid}", other.summary))
+    report.findings += other.findings
+    report.tables += other.tables
+    report.not_checked += other.not_checked
+    report.checked += other.checked
+    if other.findings and " is sound" in report.summary:
+        report.summary = f"{len(other.findings)} findings in the {other.summary.partition(' in the ')[2]}"
+
+
+def _summary(report: Report, lifted: LiftedHeap, noun: str) -> str:
+    count = len(report.findings)
+    if count:
+        return f"{count} finding{'s' * (count != 1)} in {lifted.count} blocks of the {noun}"
+    return f"{noun} is sound: {lifted.count} blocks, {report.checked} invariants hold"
+
+
+def _used(lifted: LiftedHeap, magic_used: int) -> int:
+    return lifted.sound.used if lifted.sound else sum(b.magic == magic_used for b in lifted.blocks)
 
 
 def _detours(lifted: LiftedHeap) -> str:
@@ -53,7 +210,7 @@ def _detours(lifted: LiftedHeap) -> str:
     return f"; {len(other)} reached past damage, not by the list" if other else ""
 
 
-def _unmapped(lifted: LiftedHeap, header_bytes: int) -> list[Run]:
+def _unmapped(lifted: LiftedHeap, header_bytes: int) -> Sequence[Run]:
     """Unreadable stretches that a block claims as its own; gaps between regions are none."""
     spans = []
     for block, after in zip_longest(lifted.blocks, lifted.blocks[1:]):
@@ -71,11 +228,20 @@ def _unmapped(lifted: LiftedHeap, header_bytes: int) -> list[Run]:
 
 COMMAND = Command(
     "heapcheck",
-    "Check every block of the kernel heap and name what is corrupt.",
+    "Check every block of the kernel heap, or of a process's, and name what is corrupt.",
     "Walks the block list, past damage where anything still leads on, and checks magic, state, size,\n"
-    "links, tiling and counters. Never writes to the target. Exit code (in $coronel_exit): 0 sound,\n"
-    "1 findings, 2 could not check.",
-    "heapcheck --json",
-    (),
+    "links, tiling, counters and the rights of its pages. Never writes to the target. Exit code (in\n"
+    "$coronel_exit): 0 sound, 1 findings, 2 could not check.",
+    "heapcheck --everywhere --map",
+    (
+        Option("--kernel", "the kernel heap alone (this is the default)"),
+        Option("--process", "the heap of this process, through its own page tables", "PID"),
+        Option("--everywhere", "the kernel heap and that of every process"),
+        Option("--block", "the block that this address lies in, with its neighbours and bytes", "ADDRESS"),
+        Option("--blocks", "list all blocks"),
+        Option("--stats", "blocks by size, and how scattered the free memory is"),
+        Option("--map", "draw the heap"),
+        Option("--leaks", "look for used blocks that nothing refers to"),
+    ),
     run,
 )

@@ -1,45 +1,93 @@
-"""`regions`: the free regions of the kernel's virtual manager against docs/spec.md §6."""
+"""`regions`: free regions of kernel and processes, against docs/spec.md §6 and the page tables."""
 
 import argparse
 
-from coronel_gdb.checks.regions import region_findings
+from coronel_gdb.checks import catalogue
+from coronel_gdb.checks.refused import refused_findings
+from coronel_gdb.checks.regions import mapped_findings, region_findings
 from coronel_gdb.commands.command import Command, Context, busy
-from coronel_gdb.lift.regions import lift_regions
-from coronel_gdb.report import Report, Table
+from coronel_gdb.commands.survey import Survey
+from coronel_gdb.errors import CoronelError
+from coronel_gdb.lift.regions import LiftedRegions, lift_list
+from coronel_gdb.report import Absent, Report, Table
 from model.invariants.regions import ALL, check_regions
+from model.spaces import Space
 
 
 def run(context: Context, _: argparse.Namespace) -> Report:
-    """Lift the list, judge it, list it."""
-    profile = context.profile.regions
-    lifted = lift_regions(context.target, context.space, profile)
+    """Lift the lists, judge them, and list the kernel's."""
+    return regions_report(Survey(context))
+
+
+def regions_report(survey: Survey) -> Report:
+    """The kernel's regions, then those of every process."""
+    lifted = survey.regions
     manager, regions = lifted.manager, lifted.regions
     if manager.locked:
         return busy("regions", "virtual manager")
     findings = region_findings(check_regions(manager, regions, stop=lifted.stop))
+    findings += refused_findings("virtual manager", manager.address, manager.errors, catalogue.REGION_REFUSED)
     free = sum(region.size_bytes for region in regions)
-    summary = (
-        f"{len(findings)} finding{'s' * (len(findings) != 1)} in {len(regions)} free regions"
-        if findings
-        else f"free regions are sound: {len(regions)}, {free >> 10:,} KiB in all"
-    )
-    report = Report("regions", summary, findings=findings, checked=len(ALL) * len(regions))
+    report = Report("regions", "", findings=findings, checked=len(ALL) * len(regions))
     report.facts += [
         ("space", f"{manager.start:#x}..{manager.end:#x}"),
         ("in use", f"{(manager.end - manager.start - free) >> 10:,} KiB"),
         ("nodes", f"{manager.count:,} in the list, {manager.spare_count:,} spare"),
     ]
+    try:
+        findings += mapped_findings(lifted, survey.spaces.kernel)
+        report.checked += len(regions)
+        report.facts.append(("mapped", _mapped(lifted, survey.spaces.kernel)))
+        _processes(survey, report)
+    except CoronelError as error:
+        report.not_checked.append(Absent("regions against the page tables", str(error)))
+    count = len(findings)
+    report.summary = (
+        f"{count} finding{'s' * (count != 1)} in {len(regions)} free regions"
+        if findings
+        else f"free regions are sound: {len(regions)}, {free >> 10:,} KiB in all"
+    )
     rows = [(r.start, r.start + r.size_bytes, r.size_bytes, r.node) for r in regions]
     columns = ("start", "end", "size", "node")
     report.tables.append(Table("free regions", columns, rows, frozenset(columns)))
     return report
 
 
+def _processes(survey: Survey, report: Report) -> None:
+    """The mmap regions of every process; its pages against them are the business of `processes`."""
+    for process in survey.listed.processes:
+        manager = process.memory.mmap
+        if manager.locked:
+            report.not_checked.append(Absent(f"mmap of process {process.pid}", "its lock is held"))
+            continue
+        lifted = lift_list(manager, survey.context.space, survey.context.profile.regions.node)
+        report.findings += region_findings(check_regions(manager, lifted.regions, stop=lifted.stop))
+        report.checked += len(ALL) * len(lifted.regions)
+        taken = manager.end - manager.start - sum(region.size_bytes for region in lifted.regions)
+        report.facts.append(
+            (f"process {process.pid}", f"{len(lifted.regions)} free mmap regions, {taken >> 10:,} KiB taken")
+        )
+    report.not_checked += survey.absent
+
+
+def _mapped(lifted: LiftedRegions, kernel: Space) -> str:
+    """How much of what was handed out has pages; the rest is reserved, which is no fault."""
+    manager = lifted.manager
+    pages = sum(
+        max(0, min(manager.end, run.virtual + run.size_bytes) - max(manager.start, run.virtual))
+        for run in kernel.runs
+    )
+    taken = manager.end - manager.start - sum(region.size_bytes for region in lifted.regions)
+    rest = max(0, taken - pages)
+    return f"{pages >> 10:,} KiB" + (f", {rest >> 10:,} KiB are handed out without pages" if rest else "")
+
+
 COMMAND = Command(
     "regions",
-    "Check the free regions of the kernel's virtual manager.",
-    "Follows free_mem_list_ (bounded, cycles are found) and checks order, overlap, bounds, back links and\n"
-    "the count. Exit code (in $coronel_exit): 0 sound, 1 findings, 2 could not check.",
+    "Check the free regions of the kernel's virtual manager, and of every process.",
+    "Follows free_mem_list_ (bounded, cycles are found) and checks order, overlap, bounds, back links, the\n"
+    "count, and that no free region is mapped. Exit code (in $coronel_exit): 0 sound, 1 findings, 2 could\n"
+    "not check.",
     "regions --json",
     (),
     run,

@@ -9,8 +9,10 @@ from pathlib import Path
 from coronel_gdb.errors import KernelError
 from coronel_gdb.layout.facts import KernelFacts
 from coronel_gdb.profiles.schema import (
+    BootMapProfile,
     HeapProfile,
     ListProfile,
+    ProcessProfile,
     Profile,
     ResolvedProfile,
     Structure,
@@ -19,6 +21,8 @@ from model import layouts
 from model.records import HeapRules
 from model.types import VirtualAddress
 
+_SPECIFIED = "docs/spec.md"
+_OPTIONAL = ("processes", "boot_map")
 _NODE_SECTIONS = {"frames": "node", "regions": "node", "heap": "block"}
 
 
@@ -89,6 +93,13 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         raise KernelError(
             f"profile {profile.name} does not fit the kernel's types: no {', no '.join(missing)}"
         )
+
+    def optional(section: str) -> Structure | None:
+        return structure(section, "type", "fields") if section in profile.sections else None
+
+    process = optional("processes")
+    no_processes = f"the kernel has no {', no '.join(missing)}" if missing else ""
+    boot_map = optional("boot_map")
     rules = HeapRules(
         block.size_bytes,
         profile.number("heap", "alignment_bytes"),
@@ -96,12 +107,20 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         magic_free,
         magic_used,
     )
+    leaks = profile.sections.get("leaks", {})
     return ResolvedProfile(
         profile.name,
         source,
         HeapProfile(profile.text("heap", "pointer"), heap, block, rules),
         ListProfile(profile.text("frames", "pointer"), manager, node),
         ListProfile(profile.text("regions", "pointer"), regions, region),
+        ProcessProfile(profile.text("processes", "list"), process) if process else None,
+        no_processes or f"the profile {profile.name} knows none",
+        BootMapProfile(profile.text("boot_map", "symbol"), boot_map) if boot_map else None,
+        {role: str(name) for role, name in profile.sections.get("image", {}).items()},
+        None if source.startswith(_SPECIFIED) else facts.layouts,
+        str(leaks.get("trace", "")),
+        {name: int(size) for name, size in profile.fields("leaks", "notes").items()} if leaks else {},
     )
 
 
@@ -109,12 +128,15 @@ def _facts(profile: Profile, kernel: Path | None) -> tuple[KernelFacts, str]:
     types, constants = [], [profile.text("heap", "magic_free"), profile.text("heap", "magic_used")]
     for section, node in _NODE_SECTIONS.items():
         types += [profile.text(section, "type"), profile.text(section, node)]
+    types += [profile.text(section, "type") for section in _OPTIONAL if section in profile.sections]
+    # All that the specification lays out, in the same pass: `layout` compares it.
+    types += [layout.name for layout in layouts.ALL]
     if kernel is None:
-        return _declared(constants), "docs/spec.md, not verified: no kernel file"
+        return _declared(constants), f"{_SPECIFIED}, not verified: no kernel file"
     try:
         from coronel_gdb.layout.dwarf import read_facts
     except ImportError:
-        return _declared(constants), "docs/spec.md, not verified: the Python package pyelftools is missing"
+        return _declared(constants), f"{_SPECIFIED}, not verified: the Python package pyelftools is missing"
     return read_facts(kernel, types, constants), f"DWARF of {kernel.name}"
 
 

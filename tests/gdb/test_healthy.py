@@ -9,9 +9,19 @@ import pytest
 from lab.stopped import Stopped, at_checkpoint
 
 COMMANDS = [
-    "heapcheck", "frames", "regions", "pagewalk", "pagewalk --audit", "pagewalk g_kernel_heap",
+    "memcheck",
+    "heapcheck",
+    "heapcheck --everywhere --leaks --map --stats --blocks",
+    "frames",
+    "frames --ledger --duplicates --leaks",
+    "regions",
+    "processes",
+    "layout",
+    "pagewalk",
+    "pagewalk --audit",
+    "pagewalk g_kernel_heap",
     "coronel status",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -34,7 +44,7 @@ def test_heapcheck_counts_what_the_kernel_counts(healthy: Stopped) -> None:
 def test_frames_equal_the_kernels_own_count(healthy: Stopped) -> None:
     report = healthy.report("frames", 0)
     free = healthy.gdb.evaluate("g_physical_manager->free_count_")
-    (table,) = report["tables"]
+    table = report["tables"][0]
     assert sum(row["free"] for row in table["rows"]) == free
     assert report["facts"]["free"].startswith(f"{free:,} frames in the list")
     first = healthy.gdb.evaluate("*(unsigned long *)&g_physical_manager->free_list_->address")
@@ -105,6 +115,7 @@ def test_pagewalk_agrees_with_info_tlb_on_large_pages() -> None:
     with at_checkpoint(1, "scenario=boot", memory="2G") as stopped:
         assert _check_against_info_tlb(stopped) == {4096, 2 << 20}
         assert stopped.report("frames", 0)["findings"] == []
+        assert stopped.report("memcheck", 0)["findings"] == []
 
 
 def test_pagewalk_agrees_with_gva2gpa_on_every_page(healthy: Stopped) -> None:

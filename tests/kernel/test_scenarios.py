@@ -12,6 +12,7 @@ from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF, ROOT
 from lab.scenarios import Scenario, scenarios
 from lab.stopped import Stopped
+from tests.kernel.seeded_truth import check_truth
 
 KINDS = (
     "out_of_memory",
@@ -27,7 +28,7 @@ COUNTERS = {
     "paging": "paging::errors_",
     "placement": "memory::placement_errors_",
 }
-COMMANDS = ("heapcheck", "frames", "regions")
+COMMANDS = ("heapcheck", "frames", "regions", "memcheck")
 MAX_BYTES = 64  # of the damage, in g_seeded_fault
 LONGEST_BUG = 10  # lines of a faulty function
 EXITS = [scenario for scenario in scenarios().values() if scenario.ends == "exit"]
@@ -72,7 +73,9 @@ def test_a_scenario_leaves_what_the_list_says(scenario: Scenario) -> None:
         else:
             check_bug(scenario, stopped.gdb)
         for command, codes in scenario.findings.items():
-            assert [finding["code"] for finding in stopped.report(command, 1)["findings"]] == codes
+            found = stopped.report(command, 1)["findings"]
+            assert [finding["code"] for finding in found] == codes
+            check_truth(scenario.fault, stopped.gdb, found[0])
 
 
 @pytest.mark.parametrize("scenario", EXITS, ids=lambda scenario: scenario.name)

@@ -1,0 +1,71 @@
+"""`memcheck`: every check of every command in one run, one finding a cause, the verdict first."""
+
+import argparse
+from collections.abc import Callable
+
+from coronel_gdb.checks.folding import fold
+from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.frames import frames_report
+from coronel_gdb.commands.heapcheck import kernel_report, leak_report, user_report
+from coronel_gdb.commands.layout import layout_report
+from coronel_gdb.commands.processes import processes_report
+from coronel_gdb.commands.regions import regions_report
+from coronel_gdb.commands.survey import Survey
+from coronel_gdb.errors import CoronelError
+from coronel_gdb.report import Absent, Report, Table
+
+
+def run(context: Context, _: argparse.Namespace) -> Report:
+    """Run all checks on one survey; a check that cannot run is a row, not an end."""
+    survey = Survey(context)
+    report = Report("memcheck", "")
+    rows: list[tuple[object, ...]] = []
+
+    def part(name: str, check: Callable[[], Report]) -> None:
+        try:
+            found = check()
+        except CoronelError as error:
+            report.not_checked.append(Absent(name, str(error)))
+            rows.append((name, "not checked", 0, str(error)))
+            return
+        count = len(found.findings)
+        verdict = f"{count} finding{'s' * (count != 1)}" if count else "sound"
+        if not count and found.not_checked:
+            verdict = "sound as far as checked" if found.checked else "not checked"
+        rows.append((name, verdict, found.checked, found.summary))
+        report.findings += found.findings
+        report.checked += found.checked
+        report.not_checked += [absent for absent in found.not_checked if absent not in report.not_checked]
+
+    part("layout", lambda: layout_report(survey))
+    part("frames", lambda: frames_report(survey))
+    part("regions", lambda: regions_report(survey))
+    part("kernel heap", lambda: kernel_report(survey))
+    part("references", lambda: leak_report(survey))
+    part("processes", lambda: processes_report(survey))
+    try:
+        processes = survey.listed.processes
+    except CoronelError:
+        processes = []
+    for process in processes:
+        part(f"heap of {process.pid}", lambda process=process: user_report(survey, process))  # type: ignore[misc]
+    report.findings, below = fold(report.findings)
+    count = len(report.findings)
+    derived = f" ({below} more derive from them)" if below else ""
+    verdict = f"{count} finding{'s' * (count != 1)}{derived}" if count else "no finding"
+    unknown = f", {len(report.not_checked)} not checkable" if report.not_checked else ""
+    report.summary = f"{verdict}; {report.checked:,} invariants checked{unknown}"
+    report.tables.append(Table("checks", ("check", "verdict", "invariants", "summary"), rows))
+    return report
+
+
+COMMAND = Command(
+    "memcheck",
+    "Check everything: layout, frames, regions, heaps, references and processes, in one run.",
+    "Every other command's checks over one reading of the target. Findings that follow from another one are\n"
+    "listed below it. What could not be checked is a row of its own and never counts as healthy. Exit code\n"
+    "(in $coronel_exit): 0 sound, 1 findings, 2 could not check all.",
+    "memcheck --json",
+    (),
+    run,
+)

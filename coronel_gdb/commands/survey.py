@@ -1,0 +1,111 @@
+"""What several commands look at, found once: processes, spaces, free frames, and who has each frame."""
+
+from functools import cached_property
+
+from coronel_gdb.commands.command import Context
+from coronel_gdb.errors import CoronelError, KernelError, UsageError
+from coronel_gdb.lift.frames import LiftedFrames, follow_frames, read_manager
+from coronel_gdb.lift.heap import LiftedHeap, lift_heap, read_heap
+from coronel_gdb.lift.ledger import Ledger, gather
+from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
+from coronel_gdb.lift.regions import LiftedRegions, lift_regions
+from coronel_gdb.lift.spaces import LiftedSpaces, kernel_root, lift_spaces
+from coronel_gdb.report import Absent
+from model.invariants.ownership import Conflict, check_owners
+from model.ledger import Segment, sweep
+from model.types import VirtualAddress
+
+
+class Survey:
+    """One look at a stopped kernel; `absent` are parts of it that could not be looked at."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.absent: list[Absent] = []
+
+    @cached_property
+    def frames(self) -> LiftedFrames:
+        """The list of free frames."""
+        profile = self.context.profile.frames
+        manager = read_manager(self.context.target, self.context.space, profile)
+        return follow_frames(manager, self.context.space, profile)
+
+    @cached_property
+    def heap(self) -> LiftedHeap:
+        """The kernel heap with all its blocks; whoever asks has looked at its lock."""
+        profile = self.context.profile.heap
+        heap = read_heap(self.context.target, self.context.space, profile)
+        return lift_heap(self.context.space, heap, profile, careful=False)
+
+    @cached_property
+    def regions(self) -> LiftedRegions:
+        """The free regions of the kernel's virtual manager."""
+        profile = self.context.profile.regions  # first: without a kernel nothing else is worth a word
+        return lift_regions(self.context.target, self.context.space, profile)
+
+    @cached_property
+    def listed(self) -> LiftedProcesses:
+        """The list of processes; a kernel that has none, has an empty one."""
+        try:
+            profile = self.context.profile
+            return lift_processes(self.context.target, self.context.space, profile)
+        except KernelError as error:
+            self.absent.append(Absent("processes", str(error)))
+            return LiftedProcesses(VirtualAddress(0))
+
+    @cached_property
+    def spaces(self) -> LiftedSpaces:
+        """Every address space, walked."""
+        root = kernel_root(self.context.target, self.context.space, self.context.profile)
+        return lift_spaces(self.context.space, root, self.listed.processes)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """All claims of frames."""
+        free = self.frames.free_ranges()
+        return gather(self.context.target, self.context.space, self.context.profile, self.spaces, free)
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """Memory cut wherever a claim begins or ends."""
+        return list(sweep(self.ledger.claims))
+
+    @cached_property
+    def busy(self) -> str:
+        """Whose lock is held, so that frames may be on their way from one owner to another; or nothing."""
+        context = self.context
+        held = []
+        if self.frames.manager.locked:
+            held.append("frame manager")
+        try:
+            if self.regions.manager.locked:
+                held.append("virtual manager")
+            if read_heap(context.target, context.space, context.profile.heap).locked:
+                held.append("kernel heap")
+            name = context.profile.image.get("paging_lock")
+            lock = context.target.symbol(name) if name else None
+            if lock is not None and int.from_bytes(context.space.read(lock, 4), "little"):
+                held.append("paging")
+        except CoronelError:
+            pass  # what does not exist yet holds no lock
+        held += [f"heap of process {p.pid}" for p in self.listed.processes if p.memory.heap.locked]
+        held += [f"mmap of process {p.pid}" for p in self.listed.processes if p.memory.mmap.locked]
+        return ", ".join(held)
+
+    @cached_property
+    def conflicts(self) -> list[Conflict]:
+        """Frames with claims that may not meet, and lost ones where all claims are known."""
+        known = not self.ledger.incomplete and not self.frames.stop and not self.listed.stop
+        manager = self.frames.manager
+        return check_owners(self.segments, manager.ranges, ram_end=manager.physical_end, lost_known=known)
+
+
+def value_of(context: Context, command: str, expression: str, what: str) -> int:
+    """A number, or whatever the host evaluates; `UsageError` when it is neither, or no 64-bit value."""
+    try:
+        value = int(expression, 0)
+    except ValueError:
+        value = context.target.evaluate(expression)
+    if not 0 <= value < 1 << 64:
+        raise UsageError(f"{command}: {what} {expression} is no 64-bit address")
+    return value
