@@ -37,7 +37,6 @@ from model.structure import Structure, decoder
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
 MOST_PAGES: Final = 1 << 20  # of one address space; tables that refer to themselves have no end
-_LOWER_HALF_END: Final = 1 << 63
 _FRAME_NODE: Final = decoder(FRAME, "address", "previous")
 _Node = TypeVar("_Node")
 
@@ -259,9 +258,15 @@ def tables(machine: Machine, directory: PhysicalAddress, slots: range) -> Iterat
                 rest.append((below, Level(level - 1), range(ENTRIES_PER_TABLE)))
 
 
-def pages(machine: Machine, directory: PhysicalAddress) -> list[Mapping]:
-    """The pages of an address space in ascending order, as far as there are not too many."""
-    found = walk_space(machine.physical.read_table, directory, machine.memory.mode)
+def pages(machine: Machine, directory: PhysicalAddress, *, lower: bool = False) -> list[Mapping]:
+    """The pages of an address space, or of its `lower` half, ascending, as far as there are not too many."""
+
+    def read(table: PhysicalAddress) -> bytes | None:
+        data = machine.physical.read_table(table)
+        half = lower and table == directory and data is not None
+        return data[: PAGE_BYTES // 2] + bytes(PAGE_BYTES // 2) if half and data else data
+
+    found = walk_space(read, directory, machine.memory.mode)
     return [page for page in islice(found, MOST_PAGES) if isinstance(page, Mapping)]
 
 
@@ -334,9 +339,8 @@ def _uses_of(machine: Machine, process: Process) -> Iterator[FrameUse]:
     yield FrameUse(directory, f"the directory {who}")
     for table in tables(machine, directory, range(256)):
         yield FrameUse(table, f"a table {who}")
-    for page in pages(machine, directory):
-        if page.virtual < _LOWER_HALF_END:
-            yield FrameUse(page.physical, f"page {page.virtual:#x} {who}")
+    for page in pages(machine, directory, lower=True):
+        yield FrameUse(page.physical, f"page {page.virtual:#x} {who}")
 
 
 def _of_kernel_space(machine: Machine) -> list[Violation]:
@@ -366,6 +370,6 @@ def _of_processes(machine: Machine) -> list[Violation]:
         found += heap_verdict.violations
         found += _of_regions(process.memory.mappings)
         entry = machine.physical.read_entry(PhysicalAddress(record.page_directory + slot)) or 0
-        mapped = [page for page in pages(machine, record.page_directory) if page.virtual < _LOWER_HALF_END]
+        mapped = pages(machine, record.page_directory, lower=True)
         found += processes.check_process_pages(record, mapped, entry, kernel_entry)
     return found
