@@ -141,5 +141,64 @@ class Process:
     state: int
     exit_code: int
     next: VirtualAddress
-    name: str
+    name: bytes
     memory: ProcessMemory
+
+    @property
+    def title(self) -> str:
+        """The name up to its zero; what is no printable ASCII, as a damaged name may hold, becomes a dot."""
+        text = self.name.split(b"\0")[0]
+        return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in text)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameUse:
+    """A frame that something holds: `user` says what, in words (`page 0x400000 of process 1`)."""
+
+    frame: PhysicalAddress
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What lies in the placement area: `name` in words, physical addresses [start, end)."""
+
+    name: str
+    start: PhysicalAddress
+    end: PhysicalAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The placement allocator: `address` is that of `__placement`, `next_free` its value."""
+
+    address: VirtualAddress
+    next_free: PhysicalAddress
+    limit: PhysicalAddress
+    objects: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The ring of records (`coronel::trace`)."""
+
+    address: VirtualAddress
+    ring: VirtualAddress
+    capacity: int
+    next: int
+    locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """One record (`coronel::trace_record`) at virtual address `address`; `what` is the operation's number."""
+
+    address: VirtualAddress
+    sequence: int
+    what: int
+    cpu: int
+    depth: int
+    arguments: tuple[int, ...]
+    result: int
+    caller: VirtualAddress
+    space: PhysicalAddress

@@ -85,7 +85,7 @@ def user_report(survey: Survey, process: Process, options: argparse.Namespace | 
     """The heap of one process, through its own tables."""
     context = survey.context
     profile, heap = context.profile.heap, process.memory.heap
-    noun = f"heap of process {process.pid} ({process.name or 'no name'})"
+    noun = f"heap of process {process.pid} ({process.title or 'no name'})"
     if heap.locked:
         return busy("heapcheck", noun)
     space = context.space_of(PhysicalAddress(process.memory.page_directory))

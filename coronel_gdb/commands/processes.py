@@ -54,7 +54,7 @@ def processes_report(survey: Survey) -> Report:
     rows = [
         (
             process.pid,
-            process.name,
+            process.title,
             _STATES.get(process.state, f"state {process.state}"),
             process.memory.page_directory,
             _pages(spaces, number + 1),

@@ -93,12 +93,6 @@ def _process(
         values["state"],
         values["exit_code"],
         VirtualAddress(values["next"]),
-        _text(structure.array(data, "name")),
+        bytes(structure.array(data, "name")),
         memory,
     )
-
-
-def _text(characters: tuple[int, ...]) -> str:
-    """Up to the first zero; what is no printable ASCII, as a damaged name may be, becomes a dot."""
-    text = bytes(characters).split(b"\0")[0]
-    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in text)

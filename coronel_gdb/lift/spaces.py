@@ -68,4 +68,4 @@ def lift_spaces(
 
 def who(process: Process) -> str:
     """A process by its pid and name."""
-    return f"process {process.pid} ({process.name or 'no name'})"
+    return f"process {process.pid} ({process.title or 'no name'})"
