@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.catalogue import Code
+from coronel_gdb.lift.all_spaces import LiftedSpaces, UserSpace
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.lift.spaces import LiftedSpaces, UserSpace
 from coronel_gdb.report import Finding
 from model.invariants import ownership as rules
 from model.invariants.base import Invariant

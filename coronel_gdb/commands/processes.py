@@ -6,10 +6,10 @@ from coronel_gdb.checks.ownership import border_findings, marked_findings, owner
 from coronel_gdb.checks.processes import process_findings
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
+from coronel_gdb.lift.all_spaces import LiftedSpaces
 from coronel_gdb.lift.ledger import gather
 from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
 from coronel_gdb.lift.regions import lift_list
-from coronel_gdb.lift.spaces import LiftedSpaces
 from coronel_gdb.report import Absent, Finding, Report, Table
 from model.invariants import ownership, process_list
 from model.invariants.base import Violation

@@ -4,12 +4,12 @@ from functools import cached_property
 
 from coronel_gdb.commands.command import Context
 from coronel_gdb.errors import CoronelError, KernelError, UsageError
+from coronel_gdb.lift.all_spaces import LiftedSpaces, kernel_root, lift_spaces
 from coronel_gdb.lift.frames import LiftedFrames, follow_frames, read_manager
 from coronel_gdb.lift.heap import LiftedHeap, lift_heap, read_heap
 from coronel_gdb.lift.ledger import Ledger, gather
 from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
 from coronel_gdb.lift.regions import LiftedRegions, lift_regions
-from coronel_gdb.lift.spaces import LiftedSpaces, kernel_root, lift_spaces
 from coronel_gdb.report import Absent
 from model.invariants.ownership import Conflict, check_owners
 from model.ledger import Segment, sweep

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import ReadFault
+from coronel_gdb.lift.all_spaces import LiftedSpaces
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.lift.spaces import LiftedSpaces
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
 from model.address_space import (
