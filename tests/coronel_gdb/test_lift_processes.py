@@ -18,7 +18,7 @@ def test_every_process_with_what_it_has() -> None:
     side = user_side("alpha", "beta", "a name that is far too long")
     lifted = lift(side)
     assert (lifted.stop, lifted.repeats) == (0, False)
-    assert [(p.pid, p.name) for p in lifted.processes] == [
+    assert [(p.pid, p.title) for p in lifted.processes] == [
         (1, "alpha"),
         (2, "beta"),
         (3, "a name that is "),
@@ -64,4 +64,4 @@ def test_a_kernel_without_processes_keeps_everything_else() -> None:
 def test_a_name_of_raw_bytes_is_shown_harmlessly() -> None:
     side = user_side("alpha")
     side.machine.memory.write(VirtualAddress(side.processes[0].address + 288), b"\x1b[2J\xff!\0")
-    assert lift(side).processes[0].name == ".[2J.!"
+    assert lift(side).processes[0].title == ".[2J.!"
