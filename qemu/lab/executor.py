@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Final, Self
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from lab.errors import LabError
 from lab.machine import Machine
@@ -167,9 +168,11 @@ def _symbols() -> dict[str, int]:
     try:
         with KERNEL_ELF.open("rb") as file:
             table = ELFFile(file).get_section_by_name(".symtab")
-            return {_demangled(symbol.name): symbol["st_value"] for symbol in table.iter_symbols()}
+            if isinstance(table, SymbolTableSection):
+                return {_demangled(symbol.name): symbol["st_value"] for symbol in table.iter_symbols()}
     except OSError as error:
         raise LabError(f"no kernel at {KERNEL_ELF}: run `make kernel`") from error
+    raise LabError(f"{KERNEL_ELF} has no symbols")
 
 
 def _demangled(name: str) -> str:

@@ -72,7 +72,7 @@ class Writer:
         """A live block mostly; else a freed one, a place inside one, or nothing of the heap's."""
         choice = x % 32
         pool = self.freed if choice == 0 else self.live
-        if choice > 2 and pool or choice < 2 and pool:
+        if choice != 2 and pool:
             return Result(pool[y % len(pool)], (0, 8, 16, 48, -48, 64)[x // 32 % 6] if choice == 1 else 0)
         if choice > 2 or self.live:
             strange = (*_STRANGE, *self.landmarks())
@@ -80,7 +80,7 @@ class Writer:
         return 0
 
     def landmarks(self) -> tuple[int, ...]:
-        """Addresses that are something else: managers, the first region, the borders of the kernel's space."""
+        """Addresses that are something else: managers, the first region, the borders of its space."""
         first = self.machine.regions.fields.get("start_")
         return (
             self.machine.heap.fields.address,
@@ -194,7 +194,9 @@ def _overflow(w: Writer, x: int, y: int, z: int) -> None:
     """More bytes than it has, or before its first."""
     if w.live:
         start = -(1 + x % _HEADER) if x % 3 == 0 else 0
-        w.add(Code.FILL, Result(w.live[y % len(w.live)], start), (0, 0x41, 0xFF, z & 0xFF)[z % 4], 1 + z % 400)
+        w.add(
+            Code.FILL, Result(w.live[y % len(w.live)], start), (0, 0x41, 0xFF, z & 0xFF)[z % 4], 1 + z % 400
+        )
 
 
 def _damage(w: Writer, x: int, y: int, z: int) -> None:
@@ -203,8 +205,8 @@ def _damage(w: Writer, x: int, y: int, z: int) -> None:
     offset = _FIELDS[x % 6]
     target = Result(at.of, at.offset + offset) if isinstance(at, Result) else at + offset
     values: tuple[int | Result, ...] = (
-        w.header(z), w.header(z // 3), 0, 1, 16, 15, 48, 64, 128, 65536 - 48, 7, 1 << 40, U64_MASK, U64_MASK - 15,
-        0xDEADBEEFCAFEBABE, 0xFEEDFACEDEADC0DE, 0x4141414141414141, *w.landmarks(),
+        w.header(z), w.header(z // 3), 0, 1, 16, 15, 48, 64, 128, 65536 - 48, 7, 1 << 40, U64_MASK,
+        U64_MASK - 15, 0xDEADBEEFCAFEBABE, 0xFEEDFACEDEADC0DE, 0x4141414141414141, *w.landmarks(),
     )  # fmt: skip
     w.add(Code.STORE, target, values[z % len(values)], 1 if offset == 8 else (8, 8, 8, 1, 4)[x // 6 % 5])
 

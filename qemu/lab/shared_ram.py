@@ -1,4 +1,4 @@
-"""The guest's RAM as a file that QEMU and this process map both: read, compared and put back at memory speed."""
+"""The guest's RAM as a file that QEMU and this process map both: read, compared, put back at memory speed."""
 
 import mmap
 import os
