@@ -36,9 +36,13 @@ def _variables(executor: Executor, machine: Machine) -> list[str]:
             theirs = executor.ram.read_u64(executor.physical(name) + 8 * index)
             if ours != theirs:
                 found.append(f"{name}[{index}]: model {ours:#x}, kernel {theirs:#x}")
-    device = executor.ram.read_u64(executor.physical("paging::next_device_"))
-    if device != machine.paging.next_device:
-        found.append(f"paging::next_device_: model {machine.paging.next_device:#x}, kernel {device:#x}")
+    for name, value in (
+        ("paging::next_device_", machine.paging.next_device),
+        ("coronel::_GLOBAL__N_1::g_next_pid", machine.processes.next_pid),
+    ):
+        theirs = executor.ram.read_u64(executor.physical(name))
+        if theirs != value:
+            found.append(f"{name}: model {value:#x}, kernel {theirs:#x}")
     windows = executor.physical("paging::window_table_")
     if any(executor.ram.read(windows, PAGE_BYTES)):
         found.append("a window is open")
@@ -53,6 +57,7 @@ _VARIABLES: Final = {
     "memory::placement_errors_": 5,
     "paging::errors_": 5,
     "paging::kernel_directory_": 1,
+    "g_process_list": 1,
 }
 
 

@@ -1,4 +1,4 @@
-"""`make differential`: random sequences on kernel and model until the time is up; every difference, made short."""
+"""`make differential`: random sequences on kernel and model for a while; every difference, made short."""
 
 import argparse
 import random
@@ -16,6 +16,8 @@ from lab.sequences import CHOICES, KINDS, Draw, sequence
 
 _MOST_DIVERGENCES: Final = 10
 _SHORTENINGS: Final = 400  # tries
+PROGRAMS: Final = ("leave", "churn one two")
+"""The modules that sequences make processes of."""
 
 
 @dataclass(slots=True)
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--length", type=int, default=120, help="orders of a sequence, at most")
     given = parser.parse_args(arguments)
-    with Executor() as executor:
+    with Executor(programs=PROGRAMS) as executor:
         pair = Pair(executor, Modelled(executor))
         return _run(pair, given.seconds, given.seed, min(given.length, MOST_ORDERS))
 

@@ -51,7 +51,7 @@ class Executor:
         self.ram = SharedRam(memory_mib)
         self.symbols: Final = _symbols()
         self._append = f"scenario=executor {append}".strip()
-        self._programs = tuple(programs)
+        self.programs: Final = tuple(programs)
         self._cleanup = ExitStack()
         self._machine: Machine
         self._request = 0
@@ -134,7 +134,7 @@ class Executor:
                 BOOT_ELF,
                 self._append,
                 memory=f"{self.ram.size_bytes >> 20}M",
-                extra=[*self.ram.options, *modules(self._programs)],
+                extra=[*self.ram.options, *modules(self.programs)],
             )
         )
         # A stopped process ends by no signal but SIGKILL.

@@ -6,16 +6,23 @@ from typing import Final
 
 from lab.executor import Executor
 from lab.orders import Code, Order
+from lab.programs import PROGRAMS
 from model.address_space import IMAGE_END, WINDOW_BASE, ImageSymbols
 from model.errors import CpuException, Stopped
 from model.events import Event
 from model.machine import Machine
 from model.multiboot import parse
 from model.page_tables import PageFlags
+from model.process import Process
+from model.program import Program, module_line
+from model.program import parse as parse_program
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, align_down
 
 _MULTIBOOT_INFORMATION: Final = 0x9500
 """Where QEMU's `-kernel` puts it; the comparison after boot would not hold were it elsewhere."""
+
+
+Operation = Callable[[Machine, int, int, int, int], int]
 
 
 class ModelStopped(Exception):
@@ -56,6 +63,7 @@ class Modelled:
         for page in ram.used_pages(machine.placement.end):
             if page not in touched and machine.physical.contains(page):
                 machine.physical.write(PhysicalAddress(page), ram.base_page(page))
+        self._programs = [_program(line) for line in executor.programs]
         self._booted = pickle.dumps(machine)
         self.reset()
 
@@ -75,10 +83,30 @@ class Modelled:
         results: list[int] = []
         for order in orders:
             try:
-                results.append(int(_OPERATIONS[order.code](self.machine, *order.completed(results))))
+                results.append(self._execute(order.code, order.completed(results)))
             except Stopped as stop:
                 raise ModelStopped(len(results), stop) from stop
         return results
+
+    def _execute(self, code: Code, arguments: tuple[int, ...]) -> int:
+        if code is not Code.PROCESS_CREATE:
+            return int(_OPERATIONS[code](self.machine, *arguments))
+        if arguments[0] >= len(self._programs):
+            process = self.machine.processes.create_object("executor")
+        else:
+            number, listener = arguments[0], self.machine.heap.journal.listener
+            process = self.machine.processes.create(*self._programs[number])
+            if process is None and isinstance(listener, Lines):
+                listener.lines.append(f"coronel: module {number + 1}: out of memory")  # §14.1
+        return process.address if process is not None else 0
+
+
+def _program(line: str) -> tuple[Program, str, str]:
+    """The program, name and arguments of a module's line."""
+    name, _, words = line.partition(" ")
+    program = parse_program((PROGRAMS / f"{name}.elf").read_bytes())
+    assert isinstance(program, Program), program
+    return program, *module_line(f"{PROGRAMS}/{name}.elf {words}")
 
 
 def _names() -> list[str]:
@@ -98,7 +126,9 @@ def _is_writable(machine: Machine, start: int, size_bytes: int) -> bool:
         return False
     try:
         for page in range(align_down(start, PAGE_BYTES), start + size_bytes, PAGE_BYTES):
-            machine.memory.translate(VirtualAddress(page), write=True)
+            frame = machine.memory.translate(VirtualAddress(page), write=True)
+            if not machine.physical.contains(frame):
+                return False
     except CpuException:
         return False
     return True
@@ -122,7 +152,23 @@ def _map(m: Machine, directory: int, virtual: int, physical: int, flags: int) ->
     return m.paging.map(directory, virtual, physical, PageFlags(flags % 16))
 
 
-_OPERATIONS: Final[dict[Code, Callable[[Machine, int, int, int, int], int]]] = {
+def _for_process(call: Callable[[Machine, Process, int, int, int], int]) -> Operation:
+    """An operation for the live process at the first argument; 0 when there is none (§16.4)."""
+
+    def operation(machine: Machine, address: int, b: int, c: int, d: int) -> int:
+        process = next((one for one in machine.processes if one.address == address), None)
+        return call(machine, process, b, c, d) if process is not None else 0
+
+    return operation
+
+
+def _user_store(_: Machine, process: Process, start: int, value: int, size_bytes: int) -> int:
+    if size_bytes > 8 or not process.memory.validate_user_pointer(start, size_bytes, write=True):
+        return 0
+    return process.memory.user.write(start, value.to_bytes(8, "little")[:size_bytes])
+
+
+_OPERATIONS: Final[dict[Code, Operation]] = {
     Code.PHYSICAL_ALLOC: lambda m, a, b, c, d: m.frames.alloc(),
     Code.PHYSICAL_FREE: lambda m, a, b, c, d: _nothing(m.frames.free(a)),
     Code.VIRT_ALLOC: lambda m, a, b, c, d: m.regions.alloc(a),
@@ -144,4 +190,17 @@ _OPERATIONS: Final[dict[Code, Callable[[Machine, int, int, int, int], int]]] = {
     Code.MAPIO: lambda m, a, b, c, d: m.paging.mapio(a, b),
     Code.FILL: _fill,
     Code.STORE: _store,
+    Code.PROCESS_DESTROY: _for_process(lambda m, p, b, c, d: _nothing(m.processes.destroy(p)) or 1),
+    Code.SYS_MALLOC: _for_process(lambda m, p, b, c, d: m.system_calls.sys_malloc(p, b)),
+    Code.SYS_FREE: _for_process(lambda m, p, b, c, d: m.system_calls.sys_free(p, b)),
+    Code.SYS_REALLOC: _for_process(lambda m, p, b, c, d: m.system_calls.sys_realloc(p, b, c)),
+    Code.SYS_CALLOC: _for_process(lambda m, p, b, c, d: m.system_calls.sys_calloc(p, b, c)),
+    Code.SYS_BRK: _for_process(lambda m, p, b, c, d: m.system_calls.sys_brk(p, b)),
+    Code.SYS_MMAP: _for_process(lambda m, p, b, c, d: m.system_calls.sys_mmap(p, b, c, d)),
+    Code.SYS_MUNMAP: _for_process(lambda m, p, b, c, d: m.system_calls.sys_munmap(p, b, c)),
+    Code.STACK_GROWTH: _for_process(lambda m, p, b, c, d: p.memory.grow_stack(b)),
+    Code.USER_STORE: _for_process(_user_store),
+    Code.USER_VALIDATE: _for_process(
+        lambda m, p, b, c, d: p.memory.validate_user_pointer(b, c, write=d != 0)
+    ),
 }

@@ -1,4 +1,4 @@
-"""Orders for the kernel's scenario `executor`: docs/spec.md §16.4, the side of the program that gives them."""
+"""Orders for the kernel's scenario `executor`, as whoever gives them writes them (docs/spec.md §16.4)."""
 
 import struct
 from collections.abc import Sequence

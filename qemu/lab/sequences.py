@@ -1,7 +1,7 @@
-"""Sequences of orders out of small numbers: mostly what a careful caller would do, some of it hostile or damage.
+"""Sequences of orders out of small numbers: mostly what a careful caller does, some of it hostile or damage.
 
-A *draw* is four numbers that decide one order; any four make one, whatever stands before, so that draws can be
-left out one by one when a sequence that shows something is made shorter.
+A *draw* is four numbers that decide one order; any four make one, whatever stands before, so that draws can
+be left out one by one when a sequence that shows something is made shorter.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,8 +21,8 @@ _HEADER: Final = HEAP_BLOCK.size_bytes
 _FIELDS: Final = (0, 8, 16, 24, 32, 40)
 _STRANGE: Final = (0, 1, 8, 16, 4096, 1 << 47, 1 << 63, U64_MASK - 4095, U64_MASK - 15, U64_MASK)
 _SIZES: Final = (
-    0, 1, 15, 16, 17, 48, 64, 65536 - 48, 65536 - 47, 65536, 4096 - 48, 1 << 40, (1 << 40) + 1, (1 << 40) - 15,
-    1 << 63, U64_MASK - 4095, U64_MASK - 63, U64_MASK - 15, U64_MASK - 14, U64_MASK,
+    0, 1, 15, 16, 17, 48, 64, 65536 - 48, 65536 - 47, 65536, 4096 - 48, 1 << 40, (1 << 40) + 1,
+    (1 << 40) - 15, 1 << 63, U64_MASK - 4095, U64_MASK - 63, U64_MASK - 15, U64_MASK - 14, U64_MASK,
 )  # fmt: skip
 
 
@@ -49,6 +49,14 @@ class Writer:
     regions: list[_Region] = field(default_factory=list)
     directories: list[int] = field(default_factory=list)
     mapped: list[tuple[int | Result, int | Result]] = field(default_factory=list)
+    processes: list[int] = field(default_factory=list)
+    """Orders that have made a process; the last is the most wanted one."""
+    blocks: list[tuple[int, int]] = field(default_factory=list)
+    """Process and order of a block of its heap."""
+    mappings: list[tuple[int, int, int]] = field(default_factory=list)
+    """Process, order and length of what mmap gave."""
+    is_torn: bool = False
+    """Whether addresses were given back that are somebody else's."""
 
     def add(self, code: Code, *arguments: int | Result) -> int:
         """Write an order; its number."""
@@ -56,6 +64,12 @@ class Writer:
         return len(self.orders) - 1
 
     # What arguments are made of.
+
+    def process(self, x: int) -> int | Result:
+        """A live process mostly; what is none, when there is none."""
+        if self.processes and x % 64:
+            return Result(self.processes[x // 64 % len(self.processes)])
+        return (0, 0x8000000, U64_MASK)[x % 3]
 
     def size(self, x: int, y: int) -> int:
         """Mostly small; sometimes large, at a border, or absurd."""
@@ -239,9 +253,11 @@ def _frame_free(w: Writer, x: int, y: int, _: int) -> None:
 
 
 def _virt_alloc(w: Writer, x: int, y: int, _: int) -> None:
-    size = _SIZES[y % len(_SIZES)] if x % 16 == 0 else 1 + y % (8 * PAGE_BYTES)
-    number = w.add(Code.VIRT_ALLOC, size)
-    w.regions.append(_Region(number, 1 + y % (8 * PAGE_BYTES) // PAGE_BYTES))
+    if x % 16 == 0:
+        w.add(Code.VIRT_ALLOC, _SIZES[y % len(_SIZES)])
+    else:
+        size = 1 + y % (8 * PAGE_BYTES)
+        w.regions.append(_Region(w.add(Code.VIRT_ALLOC, size), 1 + (size - 1) // PAGE_BYTES))
 
 
 def _virt_alloc_at(w: Writer, x: int, y: int, z: int) -> None:
@@ -260,9 +276,11 @@ def _virt_free(w: Writer, x: int, y: int, z: int) -> None:
         region = w.regions[y % len(w.regions)]
         first = z % region.pages if x % 4 == 0 else 0
         w.add(Code.VIRT_FREE, Result(region.at, first * PAGE_BYTES), (region.pages - first) * PAGE_BYTES)
+        region.pages = first
         if first == 0:
             w.regions.remove(region)
     else:
+        w.is_torn = True
         strange = (*_STRANGE, *w.landmarks())
         w.add(Code.VIRT_FREE, strange[y % len(strange)], w.size(z, y))
 
@@ -274,7 +292,13 @@ def _map(w: Writer, x: int, y: int, z: int) -> None:
 
 
 def _unmap(w: Writer, x: int, y: int, z: int) -> None:
-    """What was mapped, seldom anything else; never what the kernel itself stands on."""
+    """What was mapped, seldom anything else; never what the kernel itself stands on.
+
+    Where a region was given back that is the heap's, the same addresses may be handed out again: who unmaps
+    them then takes the ground from under the heap, and nothing has to survive that (docs/spec.md §7.3).
+    """
+    if w.is_torn:
+        return
     if x % 16 and w.mapped:
         directory, page = w.mapped[y % len(w.mapped)]
     else:
@@ -303,6 +327,120 @@ def _placement(w: Writer, x: int, y: int, _: int) -> None:
     w.add(Code.PLACEMENT_KALLOC, w.size(x, y), x & 1)
 
 
+# What processes do.
+
+
+def _process(w: Writer, x: int, _: int, __: int) -> None:
+    """Another one, of a module or of nothing; at most four at a time."""
+    if len(w.processes) < 4:
+        w.processes.append(w.add(Code.PROCESS_CREATE, x % 4))
+
+
+def _destroy(w: Writer, x: int, y: int, _: int) -> None:
+    if w.processes and x % 4 == 0:
+        gone = w.processes.pop(y % len(w.processes))
+        w.add(Code.PROCESS_DESTROY, Result(gone))
+        w.blocks = [block for block in w.blocks if block[0] != gone]
+        w.mappings = [mapping for mapping in w.mappings if mapping[0] != gone]
+
+
+def _user_pointer(w: Writer, x: int, y: int) -> tuple[int | Result, int | Result]:
+    """A process and a block of its heap; seldom another's block, or an address that is none."""
+    if x % 16 > 1 and w.blocks:
+        owner, block = w.blocks[y % len(w.blocks)]
+        return Result(owner), Result(block)
+    strange = (*_STRANGE, 0x400000, 0x7FFFFF0, 0x8000000, 0x8000030, 0x8000040, 0x8010000 - 48, 0x8010000,
+               0x8010030, 0x3FFFFFF0, 0x40000000, 0x7FFEFFF0, 0x7FFFFF80)  # fmt: skip
+    if x % 16 == 1 and w.blocks:
+        return w.process(y), Result(w.blocks[y % len(w.blocks)][1], (0, 8, 16, -48)[x // 16 % 4])
+    return w.process(y), strange[y % len(strange)]
+
+
+def _sys_malloc(w: Writer, x: int, y: int, z: int) -> None:
+    process = w.process(z)
+    number = w.add(Code.SYS_MALLOC, process, w.size(x, y))
+    if isinstance(process, Result):
+        w.blocks.append((process.of, number))
+
+
+def _sys_calloc(w: Writer, x: int, y: int, z: int) -> None:
+    process = w.process(z)
+    sizes = (w.size(0, y), w.size(0, x)) if x % 16 == 0 else (1 + x % 20, w.size(x, y) % 4096)
+    number = w.add(Code.SYS_CALLOC, process, *sizes)
+    if isinstance(process, Result):
+        w.blocks.append((process.of, number))
+
+
+def _sys_free(w: Writer, x: int, y: int, _: int) -> None:
+    process, pointer = _user_pointer(w, x, y)
+    w.add(Code.SYS_FREE, process, pointer)
+
+
+def _sys_realloc(w: Writer, x: int, y: int, z: int) -> None:
+    process, pointer = _user_pointer(w, x, y)
+    number = w.add(Code.SYS_REALLOC, process, pointer, w.size(z, y // 7))
+    if isinstance(process, Result):
+        w.blocks.append((process.of, number))
+
+
+def _sys_brk(w: Writer, x: int, y: int, z: int) -> None:
+    addresses = (0, 1, 0x7FFFFFF, 0x8000000, 0x8000001, 0x8004000, 0x8000000 + y * 4, 0x3FFFFFFF, 0x40000000,
+                 0x40000001, U64_MASK)  # fmt: skip
+    w.add(Code.SYS_BRK, w.process(z), addresses[x % len(addresses)])
+
+
+def _sys_mmap(w: Writer, x: int, y: int, z: int) -> None:
+    process = w.process(z)
+    starts = (0, 0, 0, 0, 0x40000000 + y % 64 * PAGE_BYTES, 0x40000000 + y % 16 * PAGE_BYTES, 0x6FFFF000, 8,
+              0x70000000, 0x3FFFF000, U64_MASK - 4095)  # fmt: skip
+    length = (0, U64_MASK, U64_MASK - 4095, 1 << 30, 0x30000000)[y % 5] if x % 32 == 0 else 1 + y % 30000
+    protection = (0, 2, 4, 7, 8, 5, U64_MASK, 1)[y % 8] if x // 32 % 16 == 0 else 1 + 2 * (x // 512 % 2)
+    number = w.add(Code.SYS_MMAP, process, starts[x % len(starts)], length, protection)
+    if isinstance(process, Result):
+        w.mappings.append((process.of, number, -(-length // PAGE_BYTES) * PAGE_BYTES))
+
+
+def _sys_munmap(w: Writer, x: int, y: int, z: int) -> None:
+    if w.mappings and x % 8:
+        owner, number, length = w.mappings[y % len(w.mappings)]
+        offset = (0, 0, 0, PAGE_BYTES, 8, -PAGE_BYTES)[z % 6]
+        lengths = (length, length, PAGE_BYTES, length - offset, length + PAGE_BYTES, length - 1, 0)
+        w.add(Code.SYS_MUNMAP, Result(owner), Result(number, offset), lengths[x // 8 % 7])
+    else:
+        starts = (*_STRANGE, 0x40000000, 0x6FFFF000, 0x8000000, 0x400000, 0x7FFFF000)
+        w.add(
+            Code.SYS_MUNMAP, w.process(z), starts[y % len(starts)], (0, 4096, 8192, 1 << 40, U64_MASK)[x % 5]
+        )
+
+
+def _grow_stack(w: Writer, x: int, y: int, z: int) -> None:
+    addresses = (0x7FFEFFF8, 0x7FFE0000 - y * 8, 0x7F800000, 0x7F7FFFFF, 0x7FFFF000, 0x80000000, 0, U64_MASK)
+    w.add(Code.STACK_GROWTH, w.process(z), addresses[x % 8 if x % 64 == 0 else x % 2])
+
+
+def _user_damage(w: Writer, x: int, y: int, z: int) -> None:
+    """A process writes over a header of its own heap, or anywhere it can."""
+    if w.blocks:
+        owner, block = w.blocks[y % len(w.blocks)]
+        other = Result(w.blocks[z % len(w.blocks)][1], -_HEADER)
+        values: tuple[int | Result, ...] = (
+            other, other, 0, 1, 7, 16, 64, 128, 65536 - 48, U64_MASK, 0x8000000, 0x8000030, 0x8010000, 0x40000000,
+            0xDEADBEEFCAFEBABE, 0xFEEDFACEDEADC0DE, 0xFFFF_FFFF_8040_0000,
+        )  # fmt: skip
+        offset = _FIELDS[x % 6]
+        at = Result(block, offset - _HEADER)
+        w.add(Code.USER_STORE, Result(owner), at, values[z // 8 % len(values)], 1 if offset == 8 else 8)
+
+
+def _validate(w: Writer, x: int, y: int, z: int) -> None:
+    process, pointer = _user_pointer(w, x // 4, y)
+    if w.mappings and x % 3 == 0:
+        owner, number, length = w.mappings[y % len(w.mappings)]
+        w.add(Code.USER_VALIDATE, Result(owner), Result(number, z % 3 - 1), length - z // 3 % 3, z % 2)
+    else:
+        w.add(Code.USER_VALIDATE, process, pointer, w.size(x, z), z % 2)
+
+
 _STEPS: Final[tuple[tuple[int, Step], ...]] = (
     (14, _allocate(Code.KALLOC)),
     (6, _allocate(Code.HEAP_MALLOC)),
@@ -328,6 +466,18 @@ _STEPS: Final[tuple[tuple[int, Step], ...]] = (
     (3, _damage),
     (1, _damage_heap),
     (1, _damage_frames),
+    (5, _process),
+    (2, _destroy),
+    (12, _sys_malloc),
+    (9, _sys_free),
+    (6, _sys_realloc),
+    (3, _sys_calloc),
+    (2, _sys_brk),
+    (6, _sys_mmap),
+    (5, _sys_munmap),
+    (2, _grow_stack),
+    (4, _user_damage),
+    (3, _validate),
 )
 _TABLE: Final = tuple(step for weight, step in _STEPS for _ in range(weight))
 KINDS: Final = len(_TABLE)

@@ -1,6 +1,7 @@
 #include "address_map.hpp"
 #include "heap.hpp"
 #include "lib/bytes.hpp"
+#include "memory_map.hpp"
 #include "paging.hpp"
 #include "physical.hpp"
 #include "placement.hpp"
@@ -21,7 +22,8 @@ bool is_writable(vaddr_t start, u64 bytes) {
     }
     for (u64 page = lib::down(start.value(), PAGE_SIZE); page < start.value() + bytes;
          page += PAGE_SIZE) {
-        if (!paging::look_up(paging::kernel_directory(), vaddr_t{page}).is_writable()) {
+        const page_entry entry = paging::look_up(paging::kernel_directory(), vaddr_t{page});
+        if (!entry.is_writable() || !memory::g_memory_map.is_ram(entry.frame())) {
             return false;
         }
     }
