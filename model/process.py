@@ -139,6 +139,7 @@ class ProcessTable:
     def create_object(self, name: str | bytes) -> Process | None:
         """A process in the list, with a stack but without a program (§14.2a)."""
         pid = self.next_pid
+        self.next_pid += 1  # §14.2: a number is used up whether or not there is memory
         outcome = self._create_object(
             pid, name if isinstance(name, bytes) else name.encode("latin-1", "replace")
         )
@@ -159,7 +160,6 @@ class ProcessTable:
         process.fields.set("pid", pid)
         where = VirtualAddress(address + PROCESS.member("name").offset_bytes)
         self.memory.write(where, name.partition(b"\0")[0][: NAME_BYTES - 1])
-        self.next_pid += 1
         last = None
         for last in self:
             if last.next == 0:

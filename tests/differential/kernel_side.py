@@ -1,5 +1,6 @@
 """A real kernel for differential tests: its memory is read by QEMU's monitor, not by the tool under test."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.gdbmi import Gdb
@@ -7,8 +8,14 @@ from lab.machine import Machine as Qemu
 from lab.stopped import BOOT_SECONDS
 from model.address_space import PLAIN_IMAGE, ImageSymbols, linear_physical
 from model.layouts import TRACE_RECORD, TRACE_RECORD_BYTES
+from model.machine import Machine
 from model.multiboot import BootInformation, parse
-from model.types import PhysicalAddress
+from model.paging import Mapping, PagingMode, walk_space
+from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
+
+ACCESSED_DIRTY = 0x60  # the CPU sets them; docs/spec.md §5.2 takes them out of every comparison
+IMAGE_END = 0x33_6000  # physical; below it lies what the linker made
+GLOBALS = ("__placement", "g_physical_manager", "g_kernel_virtual_manager", "g_kernel_heap", "g_process_list")
 
 
 @dataclass(frozen=True)
@@ -58,3 +65,70 @@ class Kernel:
             )
             records.append(Record(what, depth, TRACE_RECORD.read_array(raw, "arguments", at), result, space))
         return records
+
+
+def compare(kernel: Kernel, model: Machine, besides: Iterable[range] = ()) -> list[str]:
+    """Every difference between the two memories, over all that the specification fixes.
+
+    `besides` are physical addresses of bytes that it leaves open, or that are compared elsewhere.
+    """
+    differences = []
+    tables = table_frames(model)
+    ours: dict[int, bytes] = {}
+    theirs: dict[int, bytes] = {}
+    left_out = list(besides)
+    open_bytes = {at for addresses in left_out if len(addresses) < PAGE_BYTES for at in addresses}
+    open_pages = {addresses.start for addresses in left_out if len(addresses) == PAGE_BYTES}
+    touched = [
+        page for page in model.physical.touched_pages() if page >= IMAGE_END and page not in open_pages
+    ]
+    for start, end in runs(touched):
+        dump = kernel.physical(start, end - start)
+        for page in range(start, end, PAGE_BYTES):
+            ours[page] = model.physical.read(PhysicalAddress(page), PAGE_BYTES)
+            theirs[page] = dump[page - start : page - start + PAGE_BYTES]
+    for page in touched:
+        if page in tables:
+            ours[page], theirs[page] = (without_accessed_and_dirty(side[page]) for side in (ours, theirs))
+        if ours[page] == theirs[page]:
+            continue
+        for at in range(0, PAGE_BYTES, 8):
+            mine, yours = ours[page][at : at + 8], theirs[page][at : at + 8]
+            if any(mine[n] != yours[n] and page + at + n not in open_bytes for n in range(8)):
+                differences.append(f"{page + at:#x}: model {mine.hex()}, kernel {yours.hex()}")
+    for name in GLOBALS:
+        if model.memory.read_u64(VirtualAddress(model.symbols[name])) != kernel.gdb.evaluate(
+            f"(unsigned long){name}"
+        ):
+            differences.append(name)
+    return differences
+
+
+def runs(pages: Iterable[int]) -> list[tuple[int, int]]:
+    """Ascending pages as [start, end) of those that follow each other."""
+    found: list[tuple[int, int]] = []
+    for page in pages:
+        if found and found[-1][1] == page:
+            found[-1] = (found[-1][0], page + PAGE_BYTES)
+        else:
+            found.append((page, page + PAGE_BYTES))
+    return found
+
+
+def without_accessed_and_dirty(table: bytes) -> bytes:
+    entries = (int.from_bytes(table[at : at + 8], "little") for at in range(0, PAGE_BYTES, 8))
+    return b"".join((entry & ~ACCESSED_DIRTY).to_bytes(8, "little") for entry in entries)
+
+
+def table_frames(model: Machine) -> set[int]:
+    """The frames that hold the tables of the kernel directory and of every process."""
+    frames: set[int] = set()
+
+    def read(address: PhysicalAddress) -> bytes | None:
+        frames.add(address)
+        return model.physical.read_table(address)
+
+    for directory in [model.cr3, *(process.memory.directory for process in model.processes)]:
+        pages = [page for page in walk_space(read, directory, PagingMode()) if isinstance(page, Mapping)]
+        assert len(pages) > 50
+    return frames
