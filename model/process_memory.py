@@ -219,6 +219,7 @@ class ProcessMemory:
         for table in tables:
             self.frames.free(table)
         self.frames.free(user.directory)
+        self.fields.set("page_directory_", 0)
         node = self.fields.get("mmap_.free_mem_list_.first_")
         for _ in range(MOST_REGIONS):
             if node == 0:
@@ -226,6 +227,8 @@ class ProcessMemory:
             following = self.mappings.nodes.read(VirtualAddress(node)).next
             self.kernel_heap.free(node)
             node = following
+        for name in ("first_", "last_", "count_"):
+            self.fields.set(f"mmap_.free_mem_list_.{name}", 0)
 
 
 def _contents(paging: PageTables, directory: PhysicalAddress) -> tuple[list[int], list[PhysicalAddress]]:

@@ -5,81 +5,26 @@ import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from lab.comparison import differences
-from lab.executor import Executor, KernelStopped
-from lab.modelled import Modelled, ModelStopped
-from lab.orders import MOST_ORDERS, Order, text
+from lab.executor import Executor
+from lab.modelled import Modelled
+from lab.orders import MOST_ORDERS, text
+from lab.pair import PROGRAMS, Pair
 from lab.sequences import CHOICES, KINDS, Draw, sequence
 
 _MOST_DIVERGENCES: Final = 10
-_SHORTENINGS: Final = 400  # tries
-PROGRAMS: Final = ("leave", "churn one two")
-"""The modules that sequences make processes of."""
-
-
-@dataclass(slots=True)
-class Pair:
-    """A kernel and a model of the same machine."""
-
-    executor: Executor
-    modelled: Modelled
-
-    def compare(self, orders: Sequence[Order]) -> list[str]:
-        """Let both do a sequence from the state after boot; every difference."""
-        self.executor.reset()
-        self.modelled.reset()
-        self.executor.serial_lines()
-        kernel, stopped = self._kernel(orders)
-        model, dead = self._model(orders)
-        if stopped is not None or dead is not None:
-            if stopped is not None and dead is not None and stopped.done == dead.done:
-                return [f"both stop in order {stopped.done}: {stopped}; {dead}"]
-            return [f"kernel: {stopped or 'goes on'}", f"model: {dead or 'goes on'}"]
-        found = [
-            f"#{number} {order}: model {ours:#x}, kernel {theirs:#x}"
-            for number, (order, ours, theirs) in enumerate(zip(orders, model, kernel, strict=True))
-            if ours != theirs
-        ]
-        printed = self.executor.serial_lines()
-        if printed != self.modelled.lines:
-            found += _lines(self.modelled.lines, printed)
-        return found + differences(self.executor, self.modelled)
-
-    def _kernel(self, orders: Sequence[Order]) -> tuple[list[int], KernelStopped | None]:
-        try:
-            return self.executor.run(orders), None
-        except KernelStopped as stop:
-            return [], stop
-
-    def _model(self, orders: Sequence[Order]) -> tuple[list[int], ModelStopped | None]:
-        try:
-            return self.modelled.run(orders), None
-        except ModelStopped as stop:
-            return [], stop
-
-
-def _lines(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
-    """The first line of the serial log that differs."""
-    for index in range(max(len(ours), len(theirs))):
-        a = ours[index] if index < len(ours) else "nothing"
-        b = theirs[index] if index < len(theirs) else "nothing"
-        if a != b:
-            return [f"line {index}: model {a!r}, kernel {b!r}"]
-    return []
+_SHORTEN_SECONDS: Final = 40.0
 
 
 def shortened(pair: Pair, draws: Sequence[Draw]) -> list[Draw]:
     """Fewer draws that still differ: pieces are left out, halves first, while that goes on."""
-    kept, tries = list(draws), 0
+    kept, deadline = list(draws), time.monotonic() + _SHORTEN_SECONDS
     piece = max(1, len(kept) // 2)
-    while tries < _SHORTENINGS:
+    while time.monotonic() < deadline:
         at, dropped = 0, False
-        while at < len(kept) and tries < _SHORTENINGS:
+        while at < len(kept) and time.monotonic() < deadline:
             shorter = kept[:at] + kept[at + piece :]
-            tries += 1
             if shorter and pair.compare(sequence(pair.modelled.machine, shorter)):
                 kept, dropped = shorter, True
             else:
@@ -107,10 +52,7 @@ def _run(pair: Pair, seconds: float, seed: int, length: int) -> int:
     start = time.monotonic()
     sequences = orders = divergences = 0
     while time.monotonic() - start < seconds and divergences < _MOST_DIVERGENCES:
-        draws = [
-            (generator.randrange(KINDS), *(generator.randrange(CHOICES) for _ in range(3)))
-            for _ in range(generator.randint(1, length))
-        ]
+        draws = [_draw(generator) for _ in range(generator.randint(1, length))]
         pair.modelled.reset()
         given = sequence(pair.modelled.machine, draws)
         found = pair.compare(given)
@@ -122,9 +64,15 @@ def _run(pair: Pair, seconds: float, seed: int, length: int) -> int:
     print(
         f"seed {seed}: {orders:,} operations in {sequences:,} sequences in {took:.0f} s"
         f" ({orders / took:,.0f} operations/s; the kernel alone"
-        f" {orders / max(pair.executor.guest_seconds, 1e-9):,.0f}/s), {divergences} divergences"
+        f" {orders / max(pair.executor.guest_seconds, 1e-9):,.0f}/s); smashed objects stopped both"
+        f" {pair.both_stopped} times; {divergences} divergences"
     )
     return int(divergences > 0)
+
+
+def _draw(generator: random.Random) -> Draw:
+    x, y, z = (generator.randrange(CHOICES) for _ in range(3))
+    return generator.randrange(KINDS), x, y, z
 
 
 def _tell(pair: Pair, draws: Sequence[Draw]) -> None:

@@ -20,7 +20,7 @@ from lab.shared_ram import SharedRam
 
 KERNEL_BASE: Final = 0xFFFF_FFFF_8000_0000
 BOOT_SECONDS: Final = 30.0
-BATCH_SECONDS: Final = 20.0
+BATCH_SECONDS: Final = 4.0
 """Emulated, on a busy computer: what takes longer hangs."""
 _POLL_SECONDS: Final = 0.00005
 _LOOK_EVERY: Final = 200  # polls, between two looks at the serial line

@@ -51,6 +51,10 @@ class Code(IntEnum):
     USER_VALIDATE = 41
 
 
+PROCESS_CODES: Final = frozenset((*range(Code.PROCESS_CREATE, Code.STACK_GROWTH + 1), Code.USER_STORE))
+"""What may change the object of a process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """An argument: the result of the order of that number of the same sequence, plus an offset."""

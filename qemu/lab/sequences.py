@@ -75,11 +75,9 @@ class Writer:
         """Mostly small; sometimes large, at a border, or absurd."""
         choice = x % 32
         if choice == 0:
-            return _SIZES[y % len(_SIZES)]
+            return y * 64 if x % 256 == 0 else _SIZES[y % len(_SIZES)]
         if choice == 1:
-            return y * 64
-        if choice == 2:
-            return y
+            return y if x % 64 == 1 else y % 8192
         return 1 + y % (2000 if choice < 8 else 300)
 
     def pointer(self, x: int, y: int) -> int | Result:
@@ -384,9 +382,10 @@ def _sys_realloc(w: Writer, x: int, y: int, z: int) -> None:
 
 
 def _sys_brk(w: Writer, x: int, y: int, z: int) -> None:
-    addresses = (0, 1, 0x7FFFFFF, 0x8000000, 0x8000001, 0x8004000, 0x8000000 + y * 4, 0x3FFFFFFF, 0x40000000,
-                 0x40000001, U64_MASK)  # fmt: skip
-    w.add(Code.SYS_BRK, w.process(z), addresses[x % len(addresses)])
+    """A little more or less mostly; seldom a border, or all there is."""
+    strange = (0, 1, 0x7FFFFFF, 0x8000000, 0x3FFFFFFF, 0x40000000, 0x40000001, U64_MASK)
+    address = strange[y % len(strange)] if x % 16 == 0 else 0x8000000 + y
+    w.add(Code.SYS_BRK, w.process(z), address)
 
 
 def _sys_mmap(w: Writer, x: int, y: int, z: int) -> None:
@@ -424,7 +423,8 @@ def _user_damage(w: Writer, x: int, y: int, z: int) -> None:
         owner, block = w.blocks[y % len(w.blocks)]
         other = Result(w.blocks[z % len(w.blocks)][1], -_HEADER)
         values: tuple[int | Result, ...] = (
-            other, other, 0, 1, 7, 16, 64, 128, 65536 - 48, U64_MASK, 0x8000000, 0x8000030, 0x8010000, 0x40000000,
+            other, other, 0, 1, 7, 16, 64, 128, 65536 - 48, U64_MASK, 0x8000000, 0x8000030, 0x8010000,
+            0x40000000,
             0xDEADBEEFCAFEBABE, 0xFEEDFACEDEADC0DE, 0xFFFF_FFFF_8040_0000,
         )  # fmt: skip
         offset = _FIELDS[x % 6]
