@@ -45,7 +45,10 @@ class Writer:
     freed: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
-    """Frames that were given back."""
+    """Frames that were given back, and that nobody can have got since: freeing them is a double free.
+
+    Later it would free what is somebody's, a page table perhaps, and nothing has to survive that.
+    """
     regions: list[_Region] = field(default_factory=list)
     directories: list[int] = field(default_factory=list)
     mapped: list[tuple[int | Result, int | Result]] = field(default_factory=list)
@@ -60,6 +63,8 @@ class Writer:
 
     def add(self, code: Code, *arguments: int | Result) -> int:
         """Write an order; its number."""
+        if code is not Code.PHYSICAL_FREE:
+            self.gone.clear()
         self.orders.append(Order(code, arguments))
         return len(self.orders) - 1
 
