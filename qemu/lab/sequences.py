@@ -340,7 +340,7 @@ def _process(w: Writer, x: int, _: int, __: int) -> None:
 
 
 def _destroy(w: Writer, x: int, y: int, _: int) -> None:
-    if w.processes and x % 4 == 0:
+    if w.processes:
         gone = w.processes.pop(y % len(w.processes))
         w.add(Code.PROCESS_DESTROY, Result(gone))
         w.blocks = [block for block in w.blocks if block[0] != gone]
