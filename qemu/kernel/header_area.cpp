@@ -22,7 +22,21 @@ bool header_area::can_hold(vaddr_t address) const {
         g_kernel_virtual_manager->has_free(address, sizeof(heap_block))) {
         return false;
     }
-    return probe::is_readable(address) && probe::is_readable(address + (sizeof(heap_block) - 1));
+    return is_readable(address) && is_readable(address + (sizeof(heap_block) - 1));
+}
+
+// Walks stay in a page for a while: it is tried once. Nothing is unmapped during an operation but
+// what it has mapped itself.
+bool header_area::is_readable(vaddr_t address) const {
+    const vaddr_t page{lib::down(address.value(), PAGE_SIZE)};
+    if (page == readable_page_) {
+        return true;
+    }
+    if (!probe::is_readable(address)) {
+        return false;
+    }
+    readable_page_ = page;
+    return true;
 }
 
 }  // namespace memory

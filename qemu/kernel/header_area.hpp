@@ -22,9 +22,12 @@ public:
 private:
     enum class holes { none, some };
 
+    bool is_readable(vaddr_t address) const;
+
     u64 start_;
     u64 end_;
     holes holes_;
+    mutable vaddr_t readable_page_;  // the last one found so; null: none yet
 };
 
 }  // namespace memory

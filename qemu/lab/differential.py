@@ -2,7 +2,6 @@
 
 import argparse
 import random
-import sys
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -42,9 +41,13 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--length", type=int, default=120, help="orders of a sequence, at most")
     given = parser.parse_args(arguments)
+    return run(given.seconds, given.seed, min(given.length, MOST_ORDERS))
+
+
+def run(seconds: float, seed: int, length: int) -> int:
+    """Print every divergence of so many seconds, and the rate; 1 when there was one."""
     with Executor(programs=PROGRAMS) as executor:
-        pair = Pair(executor, Modelled(executor))
-        return _run(pair, given.seconds, given.seed, min(given.length, MOST_ORDERS))
+        return _run(Pair(executor, Modelled(executor)), seconds, seed, length)
 
 
 def _run(pair: Pair, seconds: float, seed: int, length: int) -> int:
