@@ -86,4 +86,3 @@ def _tell(pair: Pair, draws: Sequence[Draw]) -> None:
     given = sequence(pair.modelled.machine, short)
     found = pair.compare(given)
     print(f"\ndivergence:\n{text(given)}\n" + "\n".join(f"  {line}" for line in found), flush=True)
-    sys.stdout.flush()

@@ -9,7 +9,7 @@ from lab.operations import OPERATIONS
 from lab.orders import PROCESS_CODES, Code, Order
 from lab.programs import PROGRAMS
 from model.address_space import PLAIN_IMAGE, ImageSymbols
-from model.errors import CpuException, Stopped
+from model.errors import Stopped
 from model.events import Event
 from model.layouts import HEAP_BLOCK, NODE, PROCESS
 from model.machine import Machine
@@ -104,7 +104,7 @@ class Modelled:
                 found[process.address] = self._object(process.address, PROCESS.size_bytes)
                 for region in process.memory.mappings.nodes.regions():
                     found[region.node] = self._object(region.node, NODE.size_bytes)
-        except CpuException:
+        except Stopped:
             found[0] = b"wild"
         return found
 
