@@ -10,7 +10,11 @@ SECONDS  ?= 60
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup kernel demo debug test lint differential bench readme format clean
+=======
+.PHONY: help setup kernel demo debug test lint bench readme invariants format clean
+>>>>>>> a8ff86924725fbbc8b9faca0af939c478a6a0917
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +50,9 @@ differential: kernel ## model against kernel, random operations for SECONDS=60
 
 bench: kernel ## figures of this machine: the kernel's heap, GDB's start
 	@$(PYTHON) -m lab bench
+
+invariants: setup ## write docs/invariants.md anew from model/invariants
+	@$(PYTHON) -m lab invariants
 
 readme: kernel ## capture the sessions in README.md anew
 	@$(PYTHON) -m lab readme

@@ -68,6 +68,34 @@ class Layout:
         return encoded
 
 
+@dataclass(frozen=True, slots=True)
+class LayoutDifference:
+    """A field that does not lie where it is declared to; None: one side does not have it.
+
+    `field` is empty for a difference of the whole structure: its size, or that there is none.
+    """
+
+    structure: str
+    field: str
+    declared: Member | int | None
+    found: Member | int | None
+
+
+def differences(declared: Layout, found: Layout | None) -> tuple[LayoutDifference, ...]:
+    """Where a layout that was found (in DWARF) is not the declared one."""
+    if found is None:
+        return (LayoutDifference(declared.name, "", declared.size_bytes, None),)
+    differ = []
+    if declared.size_bytes != found.size_bytes:
+        differ.append(LayoutDifference(declared.name, "", declared.size_bytes, found.size_bytes))
+    ours = {member.name: member for member in declared.members}
+    theirs = {member.name: member for member in found.members}
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        if ours.get(name) != theirs.get(name):
+            differ.append(LayoutDifference(declared.name, name, ours.get(name), theirs.get(name)))
+    return tuple(differ)
+
+
 _Field = tuple[str, int, int] | tuple[str, int, int, int]
 
 

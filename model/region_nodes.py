@@ -51,13 +51,19 @@ class RegionNodes:
         longer is damaged, and ends with a refusal (§6.1).
         """
         size_bytes = (self.fields.get("end_") - self.fields.get("start_")) & U64_MASK
+        bound = min(size_bytes // (2 * PAGE_BYTES), MOST_REGIONS) + 1
         node = VirtualAddress(self.fields.get("free_mem_list_.first_"))
-        for _ in range(min(size_bytes // (2 * PAGE_BYTES), MOST_REGIONS) + 1):
-            if node == _NULL:
-                return
+        places: dict[VirtualAddress, int] = {}
+        while node != _NULL and len(places) < bound and node not in places:
+            places[node] = len(places)
             region = self.read(node)
             yield region
             node = region.next
+        if node in places:
+            # A cycle shows nothing new on the way to the bound: only where the walk would be then counts.
+            first = places[node]
+            position = first + (bound - len(places)) % (len(places) - first)
+            node = list(places)[position]
         if node != _NULL:
             yield Refusal(ErrorKind.CORRUPTION_DETECTED, node)
 

@@ -1,12 +1,16 @@
-"""The scenarios a kernel runs after its boot, on the model: docs/spec.md §11.2 and §11.3."""
+"""The scenarios a kernel runs after its boot, on the model: docs/spec.md §11.2, §11.3, §11.5, §11.6."""
 
 from dataclasses import dataclass
 from typing import Final
 
+from model.heap_blocks import HEADER_BYTES, data_of, touches
 from model.machine import Machine
-from model.types import U64_MASK, VirtualAddress
+from model.types import PAGE_BYTES, U64_MASK, VirtualAddress
 
 SLOTS: Final = 256
+BUFFERS: Final = 8  # §11.5
+BUFFER_BYTES: Final = 64
+TEXT: Final = b"a text that is longer than the buffer, of which the routine that writes it knows no size"
 _NULL: Final = VirtualAddress(0)
 
 
@@ -48,3 +52,64 @@ def mixed(machine: Machine, seed: int, ops: int) -> tuple[VirtualAddress, ...]:
             machine.kfree(slots[index])
             slots[index] = _NULL
     return tuple(slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """What `overflow` did, as the kernel notes it (§11.4): headers, damaged bytes before and after."""
+
+    victim: VirtualAddress
+    culprit: VirtualAddress
+    address: VirtualAddress
+    original: bytes
+    written: bytes
+
+
+def overflow(machine: Machine, seed: int, text: bytes = TEXT) -> Overflow | None:
+    """Write a text of 88 bytes into a buffer of 64 (§11.5); None when no buffer fits the purpose."""
+    buffers = [machine.kalloc(BUFFER_BYTES) for _ in range(BUFFERS)]
+    first = SplitMix64(seed).next() % BUFFERS
+    for buffer in [*buffers[first:], *buffers[:first]]:
+        if buffer == _NULL:
+            continue
+        block = machine.heap.blocks.read(VirtualAddress(buffer - HEADER_BYTES))
+        if block.next == _NULL or block.size_bytes != BUFFER_BYTES:
+            continue
+        victim = machine.heap.blocks.read(block.next)
+        if touches(block, victim):
+            length_bytes = len(text) - BUFFER_BYTES
+            original = machine.memory.read(victim.address, length_bytes)
+            machine.memory.write(data_of(block), text)
+            written = text[BUFFER_BYTES:]
+            return Overflow(victim.address, block.address, victim.address, original, written)
+    return None
+
+
+def fragmentation(machine: Machine, seed: int) -> None:
+    """Make holes that are too small, then fill them and give everything back (§11.6)."""
+    random = SplitMix64(seed)
+    slots = [machine.kalloc(64 + random.next() % 192) for _ in range(512)]
+    for even in range(0, len(slots), 2):
+        machine.kfree(slots[even])
+    for block in [machine.kalloc(512) for _ in range(256)]:
+        machine.kfree(block)
+    for even in range(0, len(slots), 2):
+        slots[even] = machine.kalloc(64)
+    for block in slots:
+        machine.kfree(block)
+
+
+def large(machine: Machine) -> int:
+    """The size of the largest block, to a page (§11.6)."""
+
+    def is_given(size_bytes: int) -> bool:
+        block = machine.kalloc(size_bytes)
+        return block != _NULL and machine.kfree(block)
+
+    given, refused = 0, 8192
+    while is_given(refused):
+        given, refused = refused, 2 * refused
+    while refused - given > PAGE_BYTES:
+        middle = (given + refused) // 2
+        given, refused = (middle, refused) if is_given(middle) else (given, middle)
+    return given

@@ -249,7 +249,8 @@ class UserHeap:
 
     def _brk(self, address: int) -> int:
         current = self.fields.get("heap_current_")
-        inside = USER_HEAP_START <= address <= self.fields.get("heap_limit_")
+        limit = min(self.fields.get("heap_limit_"), USER_HEAP_LIMIT)  # a damaged one bounds nothing
+        inside = USER_HEAP_START <= address <= limit and USER_HEAP_START <= current <= limit
         if address == 0 or self.fields.get("first_block_") or not inside:
             return current
         end = align_up(address, PAGE_BYTES)

@@ -69,7 +69,7 @@ class Replay:
             if record.depth == 0:
                 self.play(record)
         self.played = len(records)
-        theirs = [essence(record.operation, record.arguments, record.result) for record in records[start:]]
+        theirs = self.essences_of(records[start:])
         ours = self.essences()[start:]
         differ = [index for index, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]]
         assert not differ, (differ[0], ours[differ[0]], theirs[differ[0]])
@@ -82,6 +82,10 @@ class Replay:
             for event in self.events
             if (event.part, event.operation) in NUMBERS
         ]
+
+    @staticmethod
+    def essences_of(records: list[Record]) -> list[tuple[int, ...]]:
+        return [essence(record.operation, record.arguments, record.result) for record in records]
 
     def lines_printed(self) -> list[str]:
         return [event.line for event in self.events if event.line]

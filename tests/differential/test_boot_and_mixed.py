@@ -40,4 +40,6 @@ def test_the_layouts_of_the_model_are_those_of_the_kernels_dwarf() -> None:
     from coronel_gdb.layout.dwarf import read_facts
 
     facts = read_facts(KERNEL_ELF, [layout.name for layout in layouts.ALL], [])
+    for declared in layouts.ALL:
+        assert layouts.differences(declared, facts.layouts.get(declared.name)) == ()
     assert {layout.name: layout for layout in layouts.ALL} == dict(facts.layouts)

@@ -136,6 +136,15 @@ def found_before(directory: int, nodes: int, free_list: int) -> dict[str, list[O
             order(Code.KFREE, Result(0)),
             order(Code.HEAP_REALLOC, Result(2), 0x65D),
         ],
+        "D14": [
+            order(Code.KALLOC, 0x26),
+            order(Code.STORE, Result(0, -0x30), 0xD0, 1),
+            order(Code.KALLOC, 0x400),
+            order(Code.HEAP_ALIGNED_ALLOC, 0x40, 0x16),
+            order(Code.KFREE, Result(1)),
+            order(Code.KFREE, Result(2)),
+            order(Code.HEAP_REALLOC, Result(0), 0x3C0),
+        ],
     }
 
 

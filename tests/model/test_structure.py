@@ -1,10 +1,21 @@
 """Fields of structures, where docs/spec.md §10 puts them."""
 
 import struct
+from dataclasses import replace
 
 from model import layouts
 from model.address_space import KERNEL_BASE
-from model.layouts import FRAME, HEAP_BLOCK, NODE, PHYSICAL, VIRT
+from model.layouts import (
+    FRAME,
+    HEAP_BLOCK,
+    NODE,
+    PHYSICAL,
+    VIRT,
+    Layout,
+    LayoutDifference,
+    Member,
+    differences,
+)
 from model.memory import VirtualMemory
 from model.structure import Structure, decoder
 from model.types import PhysicalAddress, VirtualAddress
@@ -49,3 +60,16 @@ def test_decoders_skip_padding() -> None:
 def test_every_decoder_spans_its_structure() -> None:
     for layout in layouts.ALL:
         assert decoder(layout, *(member.name for member in layout.members)).size == layout.size_bytes
+
+
+def test_a_layout_that_differs_says_where() -> None:
+    moved = replace(NODE.member("prev"), offset_bytes=32)
+    found = Layout(NODE.name, 40, (*NODE.members[:2], moved, Member("owner", 24, 8)))
+    assert differences(NODE, NODE) == ()
+    assert differences(NODE, None) == (LayoutDifference("virt::node", "", 32, None),)
+    assert differences(NODE, found) == (
+        LayoutDifference("virt::node", "", 32, 40),
+        LayoutDifference("virt::node", "next", NODE.member("next"), None),
+        LayoutDifference("virt::node", "prev", NODE.member("prev"), moved),
+        LayoutDifference("virt::node", "owner", None, Member("owner", 24, 8)),
+    )
