@@ -10,14 +10,10 @@ SECONDS  ?= 60
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup kernel demo debug test lint differential bench readme format clean
-=======
-.PHONY: help setup kernel demo debug test lint bench readme invariants format clean
->>>>>>> a8ff86924725fbbc8b9faca0af939c478a6a0917
+.PHONY: help setup kernel demo debug test lint differential bench readme invariants format clean
 
 help: ## this list
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## system packages (apt) and .venv; done by the other targets too
 	@scripts/setup.sh
