@@ -6,15 +6,16 @@ SEED     ?= 42
 OPS      ?= 2000
 AMOUNT   ?= 1
 HARDWARE_SEED ?= 0x5eed
+SECONDS  ?= 60
 
 # qemu/ is no package, its folder `lab` is.
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean
+.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean differential
 
 help: ## this list
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## system packages (apt) and .venv; done by the other targets too
 	@scripts/setup.sh
@@ -51,6 +52,9 @@ lint: setup ## the checks that run nothing: format, lint, types, imports
 	@$(PYTHON) -m mypy
 	@echo "== lint-imports"
 	@.venv/bin/lint-imports --no-logo
+
+differential: kernel ## model against kernel, random operations for SECONDS=60
+	@$(PYTHON) -m lab differential --seconds '$(SECONDS)'
 
 bench: kernel ## figures of this machine: the kernel's heap, GDB's start
 	@$(PYTHON) -m lab bench

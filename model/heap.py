@@ -242,7 +242,9 @@ class HeapAllocator:
             return moved
         memory = self.fields.memory
         memory.write(VirtualAddress(moved), memory.read(data_of(block), block.size_bytes))
-        self._free(pointer)
+        freed = self._free(pointer)
+        if isinstance(freed, Refusal):  # in a damaged heap the copy can lie over the old header
+            self.journal.conclude("free", (pointer,), freed)
         return moved
 
     def _can_grow(self, block: HeapBlock, size: int) -> bool:

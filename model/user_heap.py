@@ -228,7 +228,9 @@ class UserHeap:
         if isinstance(moved, Refusal):
             return moved
         self.user.copy(moved, pointer, block.size_bytes)
-        self._free(pointer)
+        freed = self._free(pointer)
+        if isinstance(freed, Refusal):  # in a damaged heap the copy can lie over the old header
+            self.journal.conclude("free", (pointer,), freed)
         return moved
 
     # §7.7 calloc

@@ -1,6 +1,7 @@
 #include "header_area.hpp"
 
 #include "heap.hpp"
+#include "probe.hpp"
 #include "virt.hpp"
 
 namespace memory {
@@ -17,8 +18,25 @@ bool header_area::can_hold(vaddr_t address) const {
         end_ < sizeof(heap_block) || address.value() > end_ - sizeof(heap_block)) {
         return false;
     }
-    return holes_ == holes::none ||
-           !g_kernel_virtual_manager->has_free(address, sizeof(heap_block));
+    if (holes_ == holes::some &&
+        g_kernel_virtual_manager->has_free(address, sizeof(heap_block))) {
+        return false;
+    }
+    return is_readable(address) && is_readable(address + (sizeof(heap_block) - 1));
+}
+
+// Walks stay in a page for a while: it is tried once. Nothing is unmapped during an operation but
+// what it has mapped itself.
+bool header_area::is_readable(vaddr_t address) const {
+    const vaddr_t page{lib::down(address.value(), PAGE_SIZE)};
+    if (page == readable_page_) {
+        return true;
+    }
+    if (!probe::is_readable(address)) {
+        return false;
+    }
+    readable_page_ = page;
+    return true;
 }
 
 }  // namespace memory

@@ -94,10 +94,11 @@ void* heap::realloc(void* data, u64 size) {
         return traced.result(data);
     }
 
-    // Commit: elsewhere.
+    // Commit: elsewhere. In a damaged heap the new block can lie over the old one.
+    const u64 before = block->size;
     void* const moved = allocate(size, GRAIN);
     if (moved != nullptr) {
-        memcpy(moved, data, block->size);
+        memmove(moved, data, before);
         release(data);
     }
     return traced.result(moved);

@@ -6,7 +6,11 @@ monitor     QEMU's machine protocol (QMP), synchronous
 machine     one booted QEMU, its sockets and its serial log
 gdbmi       one GDB, spoken to through its machine interface
 paths       where the checkout keeps the kernel and the GDB script
+orders      what the kernel's scenario `executor` can be asked for
+sequences   write such orders: sequence_writer what they are made of, process_steps what processes do
+executor    a kernel that does them, its RAM in shared_ram
+modelled    the model that does them, by operations; pair and comparison: where the two differ
 surface     what the front ends share: signals, errors, exit codes
-demo debug  the front ends: `python -m lab demo`, `python -m lab debug`
+demo debug differential  front ends: `python -m lab demo`
 terminal    hand the terminal to a child, and take it back
 """

@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 
 from lab.check_bench import checkers
+from lab import differential
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT
 
 BENCH_SECONDS = 120.0
 LOADS = 5
+SEQUENCES_SECONDS = 5.0
 _LINE = re.compile(r"^coronel: bench (\d+) blocks, trace (on|off): (\d+) pairs/s$", re.M)
 
 
@@ -20,6 +22,8 @@ def main(_arguments: Sequence[str] = ()) -> int:
     kernel_heap()
     loading()
     checkers()
+    print("\nmodel against kernel, random sequences")
+    differential.run(SEQUENCES_SECONDS, seed=1, length=120)
     return 0
 
 
