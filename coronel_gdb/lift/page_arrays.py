@@ -85,9 +85,7 @@ class _Decoder:
         root = np.array([root_table(self._space.root, self._mode)], np.uint64)
         zero = np.zeros(1, np.uint64)
         above = np.full((1, 1), root[0], np.uint64)
-        self._descend(
-            self._mode.levels, _Paths(root, zero, np.full(1, _ALL, np.uint64), zero, above)
-        )
+        self._descend(self._mode.levels, _Paths(root, zero, np.full(1, _ALL, np.uint64), zero, above))
 
     def finished(self) -> Pages:
         """The columns in ascending order, ranges joined across the borders of chunks."""
@@ -145,7 +143,9 @@ class _Decoder:
         again = (above == tables[:, None]).any(axis=1)
         if again.any():
             for i in np.nonzero(again)[0].tolist():
-                self._self_map(level, int(virtual[i]), int(columns[i]), int(at[i]), int(tables[i]), int(rights[i]))
+                self._self_map(
+                    level, int(virtual[i]), int(columns[i]), int(at[i]), int(tables[i]), int(rights[i])
+                )
             if not self._through:
                 keep = ~again
                 tables, virtual, rights = tables[keep], virtual[keep], rights[keep]
@@ -173,12 +173,17 @@ class _Decoder:
                 self._unreadable(level, int(paths.tables[i]), int(paths.bases[i]), int(paths.referrers[i]))
             kept = ~lost
             paths = _Paths(
-                paths.tables[kept], paths.bases[kept], paths.rights[kept], paths.referrers[kept], paths.above[kept]
+                paths.tables[kept],
+                paths.bases[kept],
+                paths.rights[kept],
+                paths.referrers[kept],
+                paths.above[kept],
             )
             which = which[kept]
         blank = bytes(PAGE_BYTES)
         joined = b"".join(
-            page if page is not None and fine else blank for page, fine in zip(data, readable.tolist(), strict=True)
+            page if page is not None and fine else blank
+            for page, fine in zip(data, readable.tolist(), strict=True)
         )
         matrix = np.frombuffer(joined, "<u8").reshape(-1, ENTRIES_PER_TABLE)
         in_order = len(which) == len(unique) and bool((which == np.arange(len(which))).all())

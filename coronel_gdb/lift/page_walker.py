@@ -59,14 +59,15 @@ def walk_pages(
     space: AddressSpace,
     *,
     coalesced: bool = True,
+    effective: bool = True,
     through_self_maps: bool = False,
     progress: Progress = no_progress,
 ) -> Pages:
     """Every page of a space; a self-map is listed, and followed only `through_self_maps`.
 
-    Not `coalesced`, every page is a range of its own.
+    Not `coalesced`, every page is a range of its own; not `effective`, rights are the leaf's alone.
     """
-    walker = _Walker(space, coalesced, through_self_maps, progress)
+    walker = _Walker(space, progress, coalesced=coalesced, effective=effective, through=through_self_maps)
     try:
         walker.table(root_table(space.root, space.mode), space.mode.top, 0, _ALL, ())
     except _Full:
@@ -81,11 +82,12 @@ def entry_rights(entry: int) -> int:
 
 class _Walker:
     def __init__(
-        self, space: AddressSpace, coalesced: bool, through_self_maps: bool, progress: Progress
+        self, space: AddressSpace, progress: Progress, *, coalesced: bool, effective: bool, through: bool
     ) -> None:
         self.found = Pages()
         self._space, self._mode = space, space.mode
-        self._coalesced, self._through = coalesced, through_self_maps
+        self._coalesced, self._through = coalesced, through
+        self._kept_rights = 0 if effective else _ALL
         self._progress = progress
         self._decoded: dict[tuple[int, int], _Decoded] = {}
         self._suspicious = bits(51, space.mode.physical_bits) | (0 if space.mode.nx_enabled else NO_EXECUTE)
@@ -138,7 +140,7 @@ class _Walker:
                 if not self._through:
                     continue
             self._referrer = (table + ENTRY_BYTES * index, index)
-            self.table(below, level - 1, virtual, rights & entry_rights(entry), path)
+            self.table(below, level - 1, virtual, rights & (entry_rights(entry) | self._kept_rights), path)
 
     def _last_level(self, table: int, data: bytes, base: int, rights: int) -> None:
         decoded = self._decoded.get((table, rights))

@@ -19,7 +19,7 @@ LEVEL_SHIFT = 3
 SIZE_OF_LEVEL = {level: Level(level).span_bytes for level in (1, 2, 3)}
 MOST_PAGES = 64 << 20
 """256 GiB in 4 KiB pages: more is a damaged table, or a machine for which this tool is too small."""
-MOST_RANGES = 2 << 20
+MOST_RANGES = 1 << 20
 MOST_VISITS = 4 << 20
 _WORTH_BULK = 1024  # tables: below, numpy's import (0.1 to 0.25 s) costs more than it saves
 
@@ -101,11 +101,11 @@ class Pages:
 
     def chosen(self, indices: list[int]) -> "Pages":
         """These ranges alone; everything else is the whole walk's."""
-        columns = (
+        starts, physical, pages, kinds = (
             [column[index] for index in indices]
             for column in (self.starts, self.physical, self.pages, self.kinds)
         )
-        return Pages(*columns, self.tables, self.bad, self.self_maps, self.complete)
+        return Pages(starts, physical, pages, kinds, self.tables, self.bad, self.self_maps, self.complete)
 
     def at(self, virtual: int) -> int | None:
         """Index of the range that maps `virtual`."""
