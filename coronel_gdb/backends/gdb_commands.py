@@ -1,12 +1,13 @@
 """The commands inside GDB: `coronel`, the short names, help, completion. Import inside GDB only."""
 
+import sys
 from collections.abc import Callable
 
 import gdb
 
 from coronel_gdb.backends.gdb_host import GdbTarget
 from coronel_gdb.backends.gdb_kept import KeptRoute
-from coronel_gdb.backends.surface import failure, interrupted, run_line
+from coronel_gdb.backends.surface import Progress, failure, interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
 from coronel_gdb.profiles.schema import ResolvedProfile
@@ -23,13 +24,18 @@ def install(problems: tuple[tuple[str, str], ...] = ()) -> None:
     kept = KeptRoute()
     profiles: dict[object, ResolvedProfile] = {}
 
-    def context() -> Context:
-        return Context(GdbTarget(kept), problems, profiles)
+    def context(progress: Progress) -> Context:
+        return Context(GdbTarget(kept), problems, profiles, progress)
 
     for command in available:
         _GdbCommand(f"coronel {command.name}", command, context)
         if command.name not in _PREFIXED_ONLY:
             _GdbCommand(command.name, command, context)
+
+
+def _show(text: str) -> None:
+    gdb.write(text, gdb.STDERR)
+    gdb.flush(gdb.STDERR)
 
 
 class _Prefix(gdb.Command):
@@ -55,7 +61,7 @@ class _Prefix(gdb.Command):
 class _GdbCommand(gdb.Command):
     """One command under one name."""
 
-    def __init__(self, name: str, command: Command, context: Callable[[], Context]) -> None:
+    def __init__(self, name: str, command: Command, context: Callable[[Progress], Context]) -> None:
         self._command = command
         self._context = context
         self.__doc__ = command.help()
@@ -64,12 +70,15 @@ class _GdbCommand(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         """Run it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
         gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))
+        progress = Progress(_show, wanted=from_tty and bool(sys.__stdout__ and sys.__stdout__.isatty()))
         try:
-            outcome = run_line(self._command, argument, self._context)
+            outcome = run_line(self._command, argument, lambda: self._context(progress))
         except KeyboardInterrupt:
             outcome = interrupted(self._command)
         except gdb.error as error:
             outcome = failure(self._command, str(error))
+        finally:
+            progress.close()
         if outcome.failed:
             raise gdb.GdbError(outcome.text)
         gdb.set_convenience_variable(_EXIT, int(outcome.exit_code))

@@ -1,6 +1,7 @@
 """Findings about an address space: its rights, its tables, its layout, and who walks it otherwise."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
@@ -26,7 +27,8 @@ _CODES = {
 
 def page_findings(violations: Iterable[Violation]) -> list[Finding]:
     """One finding an invariant."""
-    return listed_findings(violations, _CODES)
+    findings = listed_findings(violations, _CODES)
+    return [replace(finding, next_commands=(f"pagewalk {finding.subject:#x}",)) for finding in findings]
 
 
 def disagreement(address: int, error: int, expected: str, suspects: str) -> Finding:

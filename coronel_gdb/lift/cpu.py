@@ -47,13 +47,12 @@ class Cpu:
         rflags: int = 0,
         pkru: int = 0,
         pkrs: int = 0,
-        physical_bits: int = 52,
         huge_pages: bool = True,
     ) -> CpuState:
         """What decides about an access, for `model.access`; `TargetError` as in `paging`.
 
-        The other registers, MAXPHYADDR and 1-GByte pages are the caller's to find out: without them
-        reserved address bits are those that no processor has, and RFLAGS.AC and all keys are 0.
+        The other registers and 1-GByte pages are the caller's to find out: without them RFLAGS.AC and
+        all keys are 0.
         """
         if not self.kind.walked:
             raise TargetError(
@@ -61,7 +60,7 @@ class Cpu:
                 "let the kernel boot first, for example `break coronel_checkpoint` and `continue`"
             )
         registers = Registers(self.cr0, self.cr4, self.efer, rflags, pkru, pkrs)
-        return cpu_state(registers, physical_bits=physical_bits, huge_pages=huge_pages)
+        return cpu_state(registers, physical_bits=self.physical_bits, huge_pages=huge_pages)
 
 
 def read_cpu(target: Target) -> Cpu:

@@ -6,13 +6,12 @@ Equal to `page_walker.walk_pages`; numpy is imported when a walk begins, never b
 from typing import TYPE_CHECKING, Any
 
 from coronel_gdb.lift.pages import (
+    BOUNDS,
     EXECUTE,
     LEVEL_SHIFT,
-    MOST_PAGES,
-    MOST_RANGES,
-    MOST_VISITS,
     USER,
     WRITE,
+    Bounds,
     Pages,
     Progress,
     SelfMap,
@@ -40,9 +39,10 @@ def walk_pages_in_bulk(
     coalesced: bool = True,
     through_self_maps: bool = False,
     progress: Progress = no_progress,
+    bounds: Bounds = BOUNDS,
 ) -> Pages:
     """Every page of a space, as `walk_pages` gives it; only where it stops early may the two differ."""
-    decoder = _Decoder(space, coalesced, through_self_maps, progress)
+    decoder = _Decoder(space, progress, bounds, coalesced=coalesced, through=through_self_maps)
     decoder.run()
     return decoder.finished()
 
@@ -67,14 +67,14 @@ class _Paths:
 
 class _Decoder:
     def __init__(
-        self, space: AddressSpace, coalesced: bool, through_self_maps: bool, progress: Progress
+        self, space: AddressSpace, progress: Progress, bounds: Bounds, *, coalesced: bool, through: bool
     ) -> None:
         import numpy
 
         self._np = numpy
         self._space, self._mode = space, space.mode
-        self._coalesced, self._through = coalesced, through_self_maps
-        self._progress = progress
+        self._coalesced, self._through = coalesced, through
+        self._progress, self._bounds = progress, bounds
         self._found = Pages()
         self._columns: list[tuple[U64, U64, U64, U64]] = []
         self._total = self._ranges = self._visits = 0
@@ -150,7 +150,7 @@ class _Decoder:
                 keep = ~again
                 tables, virtual, rights = tables[keep], virtual[keep], rights[keep]
                 at, above = at[keep], above[keep]
-        if self._visits > MOST_VISITS:
+        if self._visits > self._bounds.visits:
             self._found.complete = False
             return
         above = np.concatenate((above, tables[:, None]), axis=1)
@@ -201,7 +201,7 @@ class _Decoder:
             columns = self._join(*columns)
         self._columns.append(columns)
         self._ranges += len(columns[0])
-        if self._total >= MOST_PAGES or self._ranges >= MOST_RANGES:
+        if self._total >= self._bounds.pages or self._ranges >= self._bounds.ranges:
             self._found.complete = False
 
     def _join(self, start: "U64", physical: "U64", pages: "U64", kind: "U64") -> "tuple[U64, U64, U64, U64]":
@@ -270,7 +270,7 @@ class _Decoder:
         )
 
     def _bounded_bad(self) -> None:
-        if len(self._found.bad) >= MOST_RANGES:
+        if len(self._found.bad) >= self._bounds.ranges:
             self._found.complete = False
 
 

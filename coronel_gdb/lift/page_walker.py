@@ -4,13 +4,12 @@ import struct
 from dataclasses import dataclass
 
 from coronel_gdb.lift.pages import (
+    BOUNDS,
     EXECUTE,
     LEVEL_SHIFT,
-    MOST_PAGES,
-    MOST_RANGES,
-    MOST_VISITS,
     USER,
     WRITE,
+    Bounds,
     Pages,
     Progress,
     SelfMap,
@@ -62,12 +61,15 @@ def walk_pages(
     effective: bool = True,
     through_self_maps: bool = False,
     progress: Progress = no_progress,
+    bounds: Bounds = BOUNDS,
 ) -> Pages:
     """Every page of a space; a self-map is listed, and followed only `through_self_maps`.
 
     Not `coalesced`, every page is a range of its own; not `effective`, rights are the leaf's alone.
     """
-    walker = _Walker(space, progress, coalesced=coalesced, effective=effective, through=through_self_maps)
+    walker = _Walker(
+        space, progress, bounds, coalesced=coalesced, effective=effective, through=through_self_maps
+    )
     try:
         walker.table(root_table(space.root, space.mode), space.mode.top, 0, _ALL, ())
     except _Full:
@@ -82,13 +84,20 @@ def entry_rights(entry: int) -> int:
 
 class _Walker:
     def __init__(
-        self, space: AddressSpace, progress: Progress, *, coalesced: bool, effective: bool, through: bool
+        self,
+        space: AddressSpace,
+        progress: Progress,
+        bounds: Bounds,
+        *,
+        coalesced: bool,
+        effective: bool,
+        through: bool,
     ) -> None:
         self.found = Pages()
         self._space, self._mode = space, space.mode
         self._coalesced, self._through = coalesced, through
         self._kept_rights = 0 if effective else _ALL
-        self._progress = progress
+        self._progress, self._bounds = progress, bounds
         self._decoded: dict[tuple[int, int], _Decoded] = {}
         self._suspicious = bits(51, space.mode.physical_bits) | (0 if space.mode.nx_enabled else NO_EXECUTE)
         self._end = self._physical_end = -1  # where the last range ends, on both sides
@@ -225,14 +234,14 @@ class _Walker:
 
     def _count(self, pages: int) -> None:
         self._total += pages
-        if self._total >= MOST_PAGES or len(self.found.starts) >= MOST_RANGES:
+        if self._total >= self._bounds.pages or len(self.found.starts) >= self._bounds.ranges:
             raise _Full
 
     def _visit(self) -> None:
         self._visits += 1
         if self._visits % 1024 == 0:
             self._progress(self._total)
-            if self._visits >= MOST_VISITS:
+            if self._visits >= self._bounds.visits:
                 raise _Full
 
     def _unreadable(self, table: int, level: int, base: int) -> None:
@@ -264,5 +273,5 @@ class _Walker:
         self._bounded_bad()
 
     def _bounded_bad(self) -> None:
-        if len(self.found.bad) >= MOST_RANGES:
+        if len(self.found.bad) >= self._bounds.ranges:
             raise _Full

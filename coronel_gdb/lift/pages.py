@@ -17,12 +17,19 @@ WRITE, USER, EXECUTE = 1, 2, 4
 """Rights in a `kind`: an entry's bits 1 and 2 shifted by one, and the absence of NX."""
 LEVEL_SHIFT = 3
 SIZE_OF_LEVEL = {level: Level(level).span_bytes for level in (1, 2, 3)}
-MOST_PAGES = 64 << 20
-"""256 GiB in 4 KiB pages: more is a damaged table, or a machine for which this tool is too small."""
-MOST_RANGES = 1 << 20
-MOST_VISITS = 4 << 20
 _WORTH_BULK = 1024  # tables: below, numpy's import (0.1 to 0.25 s) costs more than it saves
 
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where a walk of damaged tables ends: pages (256 GiB of 4 KiB), ranges or damaged entries, tables met."""
+
+    pages: int = 64 << 20
+    ranges: int = 1 << 20
+    visits: int = 4 << 20
+
+
+BOUNDS = Bounds()
 Progress = Callable[[int], None]
 """Is told now and then how many pages have been found; may raise to end the walk."""
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from coronel_gdb.errors import UsageError
-from coronel_gdb.lift.pages import LEVEL_SHIFT, MOST_RANGES, SIZE_OF_LEVEL, Pages
+from coronel_gdb.lift.pages import BOUNDS, LEVEL_SHIFT, SIZE_OF_LEVEL, Pages
 
 FORMAT, VERSION = "coronel pages", 1
 _MOST_BYTES = 256 << 20
@@ -73,7 +73,7 @@ def _checked(raw: object) -> Snapshot:
     if (
         len(lists) != len(_COLUMNS)
         or len({len(column) for column in lists}) != 1
-        or len(lists[0]) > MOST_RANGES
+        or len(lists[0]) > BOUNDS.ranges + 512
     ):
         raise ValueError("its four columns are not equally long lists")
     end = 0

@@ -104,8 +104,7 @@ def check_free(part: Range, free: Iterable[int]) -> Iterator[Violation]:
 
 
 def check_entries(bad: Iterable[tuple[BadTable, int]]) -> Iterator[Violation]:
-    """Entries with reserved bits, each with its raw value; `subject` is the entry's physical address."""
+    """Entries with reserved bits, each with its raw value; `subject` is the first address they are for."""
     for part, entry in bad:
-        because = f"bits {part.reserved_bits:#x} are reserved; it is for {part.virtual:#x}"
-        subject = part.entry_address or 0
-        yield Violation(WELL_FORMED, subject, part.level.name, entry, None, because)
+        because = f"bits {part.reserved_bits:#x} are reserved; the entry lies at {part.entry_address or 0:#x}"
+        yield Violation(WELL_FORMED, part.virtual, part.level.name, entry, None, because)

@@ -20,7 +20,7 @@ from coronel_gdb.lift.owner import frame_manager, owner
 from coronel_gdb.lift.space import AddressSpace, explain
 from coronel_gdb.report import Absent, Report, Table
 from model.access import Allowed, Fault, GeneralProtection, Outcome, Unreadable, judge
-from model.cpu_state import CpuState, Registers, cpu_state
+from model.cpu_state import CpuState
 from model.denial import Access, Denial, Operation, protection_key
 from model.invariants.layout import place_of
 from model.paging import FaultReason, PageFault, Translation
@@ -59,7 +59,7 @@ def explain_fault(context: Context, space: AddressSpace, address: int | None, er
     if taken.vector != PAGE_FAULT:
         report.summary = f"{taken.name}, error code {taken.error:#x}: no page fault"
         if taken.vector == DOUBLE_FAULT:
-            report.summary += f"; the fault before it was at {cr2:#x} (CR2): {_short(walked.found)}"
+            report.summary += f"; the last fault before it was at CR2: {_short(walked.found)}"
         return report
     state, access = _state(context, taken.rflags), access_of(taken.error)
     report.facts.append(("error code", error_bits(taken.error)))
@@ -176,17 +176,12 @@ def _short(found: Translation | PageFault) -> str:
 
 
 def _state(context: Context, rflags: int | None) -> CpuState:
-    cpu = context.cpu
     if rflags is None:
         try:
             rflags = context.target.register("eflags")
         except TargetError:
             rflags = 0
-    registers = Registers(cpu.cr0, cpu.cr4, cpu.efer, rflags)
-    try:
-        return cpu_state(registers, physical_bits=cpu.physical_bits)
-    except ValueError as error:
-        raise TargetError(str(error)) from error
+    return context.cpu.state(rflags=rflags)
 
 
 def _unknown_keys(walked: _Walked, state: CpuState, access: Access) -> None:
