@@ -6,6 +6,7 @@ monitor     QEMU's machine protocol (QMP), synchronous
 machine     one booted QEMU, its sockets and its serial log
 gdbmi       one GDB, spoken to through its machine interface
 paths       where the checkout keeps the kernel and the GDB script
+bench bench_pages  the figures of `make bench`
 surface     what the front ends share: signals, errors, exit codes
 linux       a Debian kernel as a guest, fetched and unpacked into build/linux
 demo debug  the front ends: `python -m lab demo`, `python -m lab debug`

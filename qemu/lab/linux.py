@@ -27,10 +27,10 @@ while true; do /bin/busybox sleep 1000; done
 
 
 @contextmanager
-def linux_guest(*, levels: int = 4, memory: str = "256M") -> Iterator[Machine]:
+def linux_guest(*, levels: int = 4, memory: str = "256M", append: str = "") -> Iterator[Machine]:
     """Debian's kernel up to its first process, with KPTI, so kernel and programs have two CR3s each."""
     fetch()
-    append = "console=ttyS0 quiet pti=on panic=-1 cryptomgr.notests=1"
+    append = f"console=ttyS0 quiet pti=on panic=-1 cryptomgr.notests=1 {append}"
     model = f"max,la57={'on' if levels == 5 else 'off'}"
     extra = ["-initrd", str(LINUX / "initramfs.cpio")]
     with Machine(LINUX / "vmlinuz", append, memory=memory, cpu_model=model, extra=extra) as machine:
