@@ -22,7 +22,7 @@ _WORTH_BULK = 1024  # tables: below, numpy's import (0.1 to 0.25 s) costs more t
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where a walk of damaged tables ends: pages (256 GiB of 4 KiB), ranges or damaged entries, tables met."""
+    """Where a walk of damaged tables ends: pages (256 GiB of 4 KiB), ranges or damages, tables met."""
 
     pages: int = 64 << 20
     ranges: int = 1 << 20

@@ -1,4 +1,4 @@
-"""Figures of `pagewalk`: one stopped Linux, everything measured on it in this run, ratios to QEMU's own walk."""
+"""Figures of `pagewalk` on a stopped Linux: all measured in one run, beside QEMU's own walk."""
 
 import random
 import re
@@ -29,11 +29,11 @@ _PT_DUMP_SECONDS_A_LEAF = 1.8 / 137_501
 def page_walks() -> None:
     """Print what walks of guests of several sizes take."""
     print("\npagewalk on Debian's Linux, best of", ROUNDS)
-    for memory, append in (("2G", ""), ("256M", ""), ("2G", "debug_pagealloc=on")):
-        with linux_guest(memory=memory, append=append) as machine:
-            print(f"\n  {memory} of RAM{', all of it mapped by 4 KiB pages' if append else ''}")
+    for memory in ("256M", "2G", "8G"):
+        with linux_guest(memory=memory) as machine:
+            print(f"\n  {memory} of RAM")
             whole_space(machine)
-            if memory == "2G" and not append:
+            if memory == "2G":
                 in_gdb(machine)
     curve()
 
@@ -51,7 +51,7 @@ def whole_space(machine: Machine) -> None:
 
     pages = walk_pages(space())
     print(f"    {pages.count:,} pages, {len(pages):,} ranges, {len(pages.tables):,} tables")
-    print(f"    {'QEMU info mem over QMP':<34}{1000 * qemu:>9.1f} ms")
+    row("QEMU info mem over QMP", qemu)
     for name, decode in (("standard library", walk_pages), ("numpy", walk_pages_in_bulk)):
         own = best(lambda decode=decode: decode(space()))  # type: ignore[misc]  # bound per round
         print(
@@ -79,23 +79,21 @@ def in_gdb(machine: Machine) -> None:
             return [float(gdb.console(line)) for _ in range(rounds)]
 
         first, *again = seconds("pagewalk $rip", 1 + 3 * ROUNDS)
-        print(
-            f"    {'in GDB: pagewalk ADDRESS':<34}{1000 * statistics.median(again):>9.2f} ms   (first {1000 * first:.0f} ms)"
-        )
+        row("in GDB: pagewalk ADDRESS", statistics.median(again), f"first {1000 * first:.0f} ms")
         before = _peak(gdb)
         whole = min(seconds("pagewalk", 3))
-        grown = _peak(gdb) - before
-        print(
-            f"    {'in GDB: pagewalk, all its output':<34}{1000 * whole:>9.1f} ms   ({grown} MiB more memory at its peak)"
-        )
-        print(f"    {'in GDB: pagewalk --fold':<34}{1000 * min(seconds('pagewalk --fold', 3)):>9.1f} ms")
+        row("in GDB: pagewalk, all its output", whole, f"{_peak(gdb) - before} MiB more memory at its peak")
+        row("in GDB: pagewalk --fold", min(seconds("pagewalk --fold", 3)))
         try:
             (monitor,) = seconds("monitor info mem", 1)
-            print(
-                f"    {'in GDB: monitor info mem':<34}{1000 * monitor:>9.1f} ms   ({monitor / whole:.0f} times as long)"
-            )
+            row("in GDB: monitor info mem", monitor, f"{monitor / whole:.0f} times as long")
         except LabError:
             print(f"    in GDB: monitor info mem has no answer within {_MONITOR_SECONDS:g} s")
+
+
+def row(what: str, seconds: float, remark: str = "") -> None:
+    """Print one figure."""
+    print(f"    {what:<34}{1000 * seconds:>9.2f} ms" + (f"   ({remark})" if remark else ""))
 
 
 def curve() -> None:
