@@ -174,8 +174,8 @@ def _described(context: Context, space: AddressSpace) -> tuple[KernelImage | Non
 
 def _missing(report: Report, known: KnownSpaces) -> None:
     report.not_checked += [Absent(what, why) for what, why in known.missing]
-    if known.without_profile:
-        report.facts.append(("processes", f"their spaces are not known: {known.without_profile}"))
+    if known.no_processes:
+        report.facts.append(("processes", f"their spaces are not known: {known.no_processes}"))
 
 
 COMMAND = Command(

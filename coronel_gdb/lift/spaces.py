@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from coronel_gdb.errors import CoronelError, ReadFault, UsageError
+from coronel_gdb.errors import CoronelError, KernelError, ReadFault, UsageError
 from coronel_gdb.lift.kernel_image import read_image
 from coronel_gdb.lift.processes import lift_processes
 from coronel_gdb.lift.space import AddressSpace
@@ -28,11 +28,11 @@ class KnownSpace:
 class KnownSpaces:
     """All of them, each top table once; `missing` says what could not be read, and why.
 
-    `without_profile` says why no processes are known at all, where no profile describes the kernel.
+    `no_processes` says why none are known: no profile describes the kernel, or it has none.
     """
 
     spaces: list[KnownSpace] = field(default_factory=list)
-    without_profile: str = ""
+    no_processes: str = ""
     missing: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, name: str, root: int, pid: int | None = None) -> None:
@@ -56,10 +56,13 @@ def known_spaces(target: Target, space: AddressSpace, profile: ResolvedProfile |
     except ReadFault as fault:
         known.missing.append(("kernel directory", str(fault)))
     if isinstance(profile, str):
-        known.without_profile = profile
+        known.no_processes = profile
         return known
     try:
         lifted = lift_processes(target, space, profile)
+    except KernelError as error:
+        known.no_processes = str(error)
+        return known
     except CoronelError as error:
         known.missing.append(("address spaces of processes", str(error)))
         return known
@@ -77,7 +80,7 @@ def space_of_process(known: KnownSpaces, pid: int) -> KnownSpace:
     for one in known.spaces:
         if one.pid == pid:
             return one
-    reasons = "; ".join([*(why for _, why in known.missing), known.without_profile])
+    reasons = "; ".join([*(why for _, why in known.missing), known.no_processes])
     there = ", ".join(str(one.pid) for one in known.spaces if one.pid is not None)
     raise UsageError(
         f"pagewalk: no process {pid}: {f'there are {there}' if there else reasons or 'there is none'}"

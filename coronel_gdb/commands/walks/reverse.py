@@ -40,8 +40,8 @@ def find_physical(space: AddressSpace, known: KnownSpaces, physical: int, progre
     if what:
         report.facts.append(("owner", what))
     report.facts += [("used as", f"{name} of {', '.join(names)}") for name, names in roles.items()]
-    if known.without_profile:
-        report.facts.append(("processes", f"their spaces are not known: {known.without_profile}"))
+    if known.no_processes:
+        report.facts.append(("processes", f"their spaces are not known: {known.no_processes}"))
     columns = ("space", "virtual", "page size", "rights")
     report.tables.append(Table("mappings", columns, rows, frozenset({"virtual"})))
     return report
