@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from coronel_gdb.lift.page_arrays import walk_pages_in_bulk
 from coronel_gdb.lift.page_walker import walk_pages
 from coronel_gdb.lift.pages import EXECUTE, LEVEL_SHIFT, USER, WRITE, Pages, rights_of
 from coronel_gdb.lift.space import AddressSpace
+from lab.errors import GdbCommandError
 from lab.gdbmi import Gdb
 from lab.linux import linux_guest
 from lab.machine import Machine
@@ -117,6 +119,17 @@ def test_the_commands_need_no_kernel_file(guest: Guest) -> None:
     one = guest.report("pagewalk $rip")
     assert len(one["tables"][0]["rows"]) in (guest.levels, guest.levels - 1)
     assert one["facts"]["owner"].startswith("RAM ")
+
+
+def test_ctrl_c_ends_a_long_command(guest: Guest) -> None:
+    """Some thousand questions to QEMU's monitor: interrupted, the target is as before."""
+    gdb = guest.gdb
+    token = gdb.begin('-interpreter-exec console "pagewalk --compare"')
+    time.sleep(0.3)
+    gdb.press_ctrl_c()
+    with pytest.raises(GdbCommandError, match="interrupted, nothing was checked"):
+        gdb.finish(token, "pagewalk --compare", 60)
+    assert guest.report("pagewalk $rip")["exit_code"] == 0
 
 
 def test_filters_show_what_they_say(guest: Guest) -> None:
