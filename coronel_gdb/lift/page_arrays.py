@@ -146,6 +146,7 @@ class _Decoder:
                 self._self_map(
                     level, int(virtual[i]), int(columns[i]), int(at[i]), int(tables[i]), int(rights[i])
                 )
+            self._bounded_bad()
             if not self._through:
                 keep = ~again
                 tables, virtual, rights = tables[keep], virtual[keep], rights[keep]
@@ -270,7 +271,7 @@ class _Decoder:
         )
 
     def _bounded_bad(self) -> None:
-        if len(self._found.bad) >= self._bounds.ranges:
+        if len(self._found.bad) + len(self._found.self_maps) >= self._bounds.ranges:
             self._found.complete = False
 
 

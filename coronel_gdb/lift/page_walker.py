@@ -191,6 +191,7 @@ class _Walker:
                         rights_of(rights & entry_rights(entry)),
                     )
                 )
+                self._bounded_bad()
                 if not self._through:
                     continue
             self._referrer = (table + ENTRY_BYTES * index, index)
@@ -350,5 +351,5 @@ class _Walker:
         self._bounded_bad()
 
     def _bounded_bad(self) -> None:
-        if len(self.found.bad) >= self._bounds.ranges:
+        if self._damage() >= self._bounds.ranges:
             raise _Full

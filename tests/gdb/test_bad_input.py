@@ -231,19 +231,14 @@ def test_a_table_of_self_maps_is_said_at_once(victim: Stopped) -> None:
     row = report["tables"][1]["rows"][1]
     assert (row["start"], row["entry at"], row["table"]) == (1 << 39, root + 8, root)
     # Followed all the same to look for a page, and bounded.
-    report = victim.report(f"pagewalk --cr3 {root:#x} --find-physical {root:#x}", 2)
+    report = victim.report(f"pagewalk --cr3 {root:#x} --find-physical {root + 4096:#x}", 2)
+    assert report["tables"][0]["rows"] == []
     assert any("stopped after" in absent["why"] for absent in report["not_checked"])
 
 
-def test_ctrl_c_ends_a_walk_that_takes_long(victim: Stopped) -> None:
-    """Three full tables above an empty one: 512^3 of it are met."""
-    gdb = victim.gdb
-    root = poke_tables(gdb, 2, 3, 4, 0)
-    command = f"pagewalk --cr3 {root:#x}"
-    token = gdb.begin(f'-interpreter-exec console "{command}"')
-    with pytest.raises(Exception, match="within 2 s"):
-        gdb.finish(token, command, 2)
-    gdb.press_ctrl_c()
-    with pytest.raises(GdbCommandError, match="interrupted, nothing was checked"):
-        gdb.finish(token, command, 10)
+def test_tables_that_lead_to_nothing_a_million_times_end_at_once(victim: Stopped) -> None:
+    """Three full tables above an empty one: 512^3 ways to it."""
+    root = poke_tables(victim.gdb, 2, 3, 4, 0)
+    report = victim.report(f"pagewalk --cr3 {root:#x}", 0)
+    assert report["summary"].startswith("0 pages in 0 ranges")
     assert victim.report("heapcheck", 0)["findings"] == []
