@@ -71,8 +71,8 @@ class AddressSpace:
 
     def entry(self, address: PhysicalAddress) -> int | None:
         """The 8-byte entry at that physical address, None when it cannot be read."""
-        page = align_down(address, PAGE_BYTES)
-        data = self.table(PhysicalAddress(page))
+        page = address & -PAGE_BYTES
+        data = self._tables.get(page) or self.table(PhysicalAddress(page))
         return None if data is None else int.from_bytes(data[address - page : address - page + 8], "little")
 
     def translate(self, address: VirtualAddress) -> Translation | PageFault:
