@@ -96,7 +96,7 @@ ALL_RIGHTS: Final = Rights(writable=True, user=True, executable=True)
 
 def table_index(address: int, level: Level) -> int:
     """Which of the 512 entries of a table of this level translates `address` (SDM §4.5)."""
-    return address // level.span_bytes % ENTRIES_PER_TABLE
+    return address >> (3 + 9 * level) & (ENTRIES_PER_TABLE - 1)
 
 
 def root_table(root: int, mode: PagingMode) -> PhysicalAddress:
@@ -111,7 +111,7 @@ def is_leaf(entry: int, level: Level) -> bool:
 
 def reserved_bits(entry: int, level: Level, mode: PagingMode) -> int:
     """Those bits of a present entry that must be 0 but are not (SDM §4.5, tables 4-14 to 4-20)."""
-    reserved = bits(51, mode.physical_bits)
+    reserved = (1 << 52) - (1 << mode.physical_bits)  # bits 51:M
     if not mode.nx_enabled:
         reserved |= NO_EXECUTE  # SDM §4.5: XD is reserved when EFER.NXE is 0
     if level >= Level.PML4E or (level == Level.PDPTE and not mode.huge_pages):

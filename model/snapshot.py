@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from model.address_space import WINDOW_BASE, linear_physical
 from model.heap_blocks import RULES
-from model.invariants import frames, heap, memory_map, paging, placement, processes, regions, user_heap
+from model.invariants import frames, heap, kernel_space, memory_map, placement, processes, regions, user_heap
 from model.invariants.base import Violation
 from model.layouts import FRAME, HEAP, NODE, PHYSICAL, PROCESS, VIRT
 from model.machine import Machine
@@ -355,10 +355,10 @@ def _of_kernel_space(machine: Machine) -> list[Violation]:
     data = machine.physical.read(window, PAGE_BYTES)
     entries = [int.from_bytes(data[at : at + ENTRY_BYTES], "little") for at in range(0, PAGE_BYTES, 8)]
     return [
-        *paging.check_pages(mapped),
-        *paging.check_kernel_space(mapped, machine.image, machine.placement.end),
-        *paging.check_tables(tables(machine, machine.cr3, range(ENTRIES_PER_TABLE))),
-        *paging.check_windows(entries, window),
+        *kernel_space.check_pages(mapped),
+        *kernel_space.check_kernel_space(mapped, machine.image, machine.placement.end),
+        *kernel_space.check_tables(tables(machine, machine.cr3, range(ENTRIES_PER_TABLE))),
+        *kernel_space.check_windows(entries, window),
     ]
 
 

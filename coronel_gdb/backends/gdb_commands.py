@@ -1,11 +1,16 @@
 """The commands inside GDB: `coronel`, the short names, help, completion. Import inside GDB only."""
 
+import sys
+from collections.abc import Callable
+
 import gdb
 
 from coronel_gdb.backends.gdb_host import GdbTarget
-from coronel_gdb.backends.surface import failure, interrupted, run_line
+from coronel_gdb.backends.gdb_kept import KeptRoute
+from coronel_gdb.backends.surface import Progress, failure, interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
+from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import ExitCode
 
 _EXIT = "coronel_exit"
@@ -16,10 +21,21 @@ def install(problems: tuple[tuple[str, str], ...] = ()) -> None:
     """Register everything; `problems` are what could not be loaded and why."""
     available = list(commands())
     _Prefix(available)
+    kept = KeptRoute()
+    profiles: dict[object, ResolvedProfile] = {}
+
+    def context(progress: Progress) -> Context:
+        return Context(GdbTarget(kept), problems, profiles, progress)
+
     for command in available:
-        _GdbCommand(f"coronel {command.name}", command, problems)
+        _GdbCommand(f"coronel {command.name}", command, context)
         if command.name not in _PREFIXED_ONLY:
-            _GdbCommand(command.name, command, problems)
+            _GdbCommand(command.name, command, context)
+
+
+def _show(text: str) -> None:
+    gdb.write(text, gdb.STDERR)
+    gdb.flush(gdb.STDERR)
 
 
 class _Prefix(gdb.Command):
@@ -45,21 +61,24 @@ class _Prefix(gdb.Command):
 class _GdbCommand(gdb.Command):
     """One command under one name."""
 
-    def __init__(self, name: str, command: Command, problems: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, name: str, command: Command, context: Callable[[Progress], Context]) -> None:
         self._command = command
-        self._problems = problems
+        self._context = context
         self.__doc__ = command.help()
         super().__init__(name, gdb.COMMAND_DATA)
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         """Run it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
         gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))
+        progress = Progress(_show, wanted=from_tty and bool(sys.__stdout__ and sys.__stdout__.isatty()))
         try:
-            outcome = run_line(self._command, argument, lambda: Context(GdbTarget(), self._problems))
+            outcome = run_line(self._command, argument, lambda: self._context(progress))
         except KeyboardInterrupt:
             outcome = interrupted(self._command)
         except gdb.error as error:
             outcome = failure(self._command, str(error))
+        finally:
+            progress.close()
         if outcome.failed:
             raise gdb.GdbError(outcome.text)
         gdb.set_convenience_variable(_EXIT, int(outcome.exit_code))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import gdb
 
-from coronel_gdb.backends.qemu_memory import ProcessMemory, RamMap, find_qemu, ram_map
+from coronel_gdb.backends.gdb_kept import KeptRoute
+from coronel_gdb.backends.qemu_memory import ProcessMemory, RamMap, find_qemu, memory_map
 from coronel_gdb.errors import CoronelError, ReadFault, TargetError, UsageError
 from coronel_gdb.protocols import PhysicalMemory
 from model.types import PhysicalAddress, VirtualAddress
@@ -20,13 +21,24 @@ _PROBE_BYTES = 256
 
 
 class GdbTarget:
-    """The current inferior, as long as it stays stopped: one object a command."""
+    """The current inferior, as long as it stays stopped: one object a command.
+
+    `kept` is what outlives a command; without it, every command finds its route to memory anew.
+    """
+
+    def __init__(self, kept: KeptRoute | None = None) -> None:
+        self._kept = kept
 
     @cached_property
     def memory(self) -> PhysicalMemory:
         """The fastest route to physical memory that works here and agrees with the stub."""
         connection = require_stopped()
-        ram = RamMap(ram_map(monitor))
+        if self._kept is None:
+            return self._route(connection)
+        return self._kept.route(connection, lambda: self._route(connection))
+
+    def _route(self, connection: "gdb.RemoteTargetConnection") -> PhysicalMemory:
+        ram = RamMap(memory_map(monitor))
         stub = StubMemory(connection, ram)
         try:
             direct = ProcessMemory(find_qemu(connection.details or ""), ram, monitor)
@@ -68,6 +80,13 @@ class GdbTarget:
         except (gdb.error, gdb.MemoryError, AttributeError, ValueError) as error:
             raise UsageError(f"cannot evaluate {expression}: {str(error).rstrip('.')}") from error
 
+    def monitor(self, command: str) -> str:
+        """What QEMU's monitor answers through the stub."""
+        require_stopped()
+        if self._kept is None:
+            return monitor(command)
+        return self._kept.answer(command, lambda: monitor(command))
+
     def kernel(self) -> Path | None:
         """The program's file."""
         name = gdb.current_progspace().filename
@@ -99,6 +118,10 @@ class StubMemory:
             with self._physical_mode(at, size):
                 data += bytes(gdb.selected_inferior().read_memory(at, size))
         return data
+
+    def lies_in(self, address: PhysicalAddress) -> str | None:
+        """What QEMU has at an address."""
+        return self._ram.lies_in(address)
 
     def describe(self) -> str:
         """The route, and why it is not the fast one."""

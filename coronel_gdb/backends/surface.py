@@ -1,5 +1,6 @@
 """What every surface (GDB, LLDB, the command line) does with a command: parse, run, render, exit code."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,27 @@ def run_line(
     if json_wanted:
         return Outcome(as_json.render(report), report.exit_code)
     return Outcome(as_table.render(report, dialect, verbose=options.verbose), report.exit_code)
+
+
+class Progress:
+    """Shows on a terminal how much a long command has done, from its second second on."""
+
+    def __init__(self, show: Callable[[str], None], *, wanted: bool) -> None:
+        self._show, self._wanted = show, wanted
+        self._next = time.monotonic() + 1.0
+        self._shown = False
+
+    def __call__(self, pages: int) -> None:
+        """So many pages have been found."""
+        if self._wanted and time.monotonic() >= self._next:
+            self._next = time.monotonic() + 0.5
+            self._shown = True
+            self._show(f"\r{pages:,} pages so far (Ctrl-C ends) ")
+
+    def close(self) -> None:
+        """Wipe the line before the report comes."""
+        if self._shown:
+            self._show("\r" + " " * 60 + "\r")
 
 
 def failure(command: Command, message: str) -> Outcome:

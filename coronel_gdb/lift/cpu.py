@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from coronel_gdb.errors import TargetError
-from coronel_gdb.protocols import Target
+from coronel_gdb.protocols import HasMonitor, Target
 from model.cpu_state import CpuState, PagingKind, Registers, cpu_state, paging_kind
 from model.paging import PagingMode
 from model.types import PhysicalAddress
@@ -19,6 +19,8 @@ class Cpu:
     cr3: int
     cr4: int
     efer: int
+    physical_bits: int = 52
+    """MAXPHYADDR where the host can tell, else the most there is: then bits 51:M count as address."""
 
     @property
     def kind(self) -> PagingKind:
@@ -45,13 +47,12 @@ class Cpu:
         rflags: int = 0,
         pkru: int = 0,
         pkrs: int = 0,
-        physical_bits: int = 52,
         huge_pages: bool = True,
     ) -> CpuState:
         """What decides about an access, for `model.access`; `TargetError` as in `paging`.
 
-        The other registers, MAXPHYADDR and 1-GByte pages are the caller's to find out: without them
-        reserved address bits are those that no processor has, and RFLAGS.AC and all keys are 0.
+        The other registers and 1-GByte pages are the caller's to find out: without them RFLAGS.AC and
+        all keys are 0.
         """
         if not self.kind.walked:
             raise TargetError(
@@ -59,9 +60,21 @@ class Cpu:
                 "let the kernel boot first, for example `break coronel_checkpoint` and `continue`"
             )
         registers = Registers(self.cr0, self.cr4, self.efer, rflags, pkru, pkrs)
-        return cpu_state(registers, physical_bits=physical_bits, huge_pages=huge_pages)
+        return cpu_state(registers, physical_bits=self.physical_bits, huge_pages=huge_pages)
 
 
 def read_cpu(target: Target) -> Cpu:
     """The state of the current CPU; `TargetError` when a register cannot be had."""
-    return Cpu(*(target.register(name) for name in ("cr0", "cr3", "cr4", "efer")))
+    cr0, cr3, cr4, efer = (target.register(name) for name in ("cr0", "cr3", "cr4", "efer"))
+    return Cpu(cr0, cr3, cr4, efer, _physical_bits(target))
+
+
+def _physical_bits(target: Target) -> int:
+    """MAXPHYADDR of the first CPU by QEMU's object model, 52 when nobody knows."""
+    if not isinstance(target, HasMonitor):
+        return 52
+    try:
+        answer = target.monitor("qom-get /machine/unattached/device[0] phys-bits").strip()
+    except TargetError:
+        return 52
+    return int(answer) if answer.isdecimal() and 32 <= int(answer) <= 52 else 52

@@ -4,7 +4,7 @@ The debugger is never asked to translate: what is read here is exactly what the 
 `model.paging` reaches, so a damaged table shows as a fault with its level and not as a failed read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from coronel_gdb.errors import ReadFault
@@ -14,6 +14,7 @@ from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, align_down
 
 _LARGEST_READ_BYTES = 64 << 20
 _ACCESSED_DIRTY = 0x60
+_MOST_TABLES_KEPT = 8192  # 32 MiB: a walk of a larger space reads some tables twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,28 @@ class AddressSpace:
         self.mode = mode
         self._tables: dict[int, bytes | None] = {}
 
+    def load(self, addresses: Iterable[int]) -> None:
+        """Read the tables at these physical addresses now, neighbours together; `table` has them then."""
+        wanted = sorted({address for address in addresses if address not in self._tables})
+        if len(self._tables) + len(wanted) > _MOST_TABLES_KEPT:
+            self._tables.clear()
+        first = 0
+        for at in range(1, len(wanted) + 1):
+            if at == len(wanted) or wanted[at] != wanted[at - 1] + PAGE_BYTES:
+                self._load_neighbours(wanted[first], at - first)
+                first = at
+
+    def _load_neighbours(self, start: int, count: int) -> None:
+        try:
+            data = self.memory.read(PhysicalAddress(start), count * PAGE_BYTES)
+        except ReadFault:
+            # One of them cannot be read: `table` finds out which.
+            for address in range(start, start + count * PAGE_BYTES, PAGE_BYTES):
+                self.table(PhysicalAddress(address))
+            return
+        for offset in range(0, count * PAGE_BYTES, PAGE_BYTES):
+            self._tables[start + offset] = data[offset : offset + PAGE_BYTES]
+
     def table(self, address: PhysicalAddress) -> bytes | None:
         """The 4096 bytes of the table at that physical address, None when they cannot be read."""
         if address not in self._tables:
@@ -49,8 +72,8 @@ class AddressSpace:
 
     def entry(self, address: PhysicalAddress) -> int | None:
         """The 8-byte entry at that physical address, None when it cannot be read."""
-        page = align_down(address, PAGE_BYTES)
-        data = self.table(PhysicalAddress(page))
+        page = address & -PAGE_BYTES
+        data = self._tables.get(page) or self.table(PhysicalAddress(page))
         return None if data is None else int.from_bytes(data[address - page : address - page + 8], "little")
 
     def translate(self, address: VirtualAddress) -> Translation | PageFault:

@@ -6,6 +6,7 @@ from typing import Final
 from model.invariants import (
     frames,
     heap,
+    kernel_space,
     memory_map,
     paging,
     placement,
@@ -20,7 +21,7 @@ NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
     "Memory map": memory_map.ALL,
     "Placement area": placement.ALL,
     "Physical frames": frames.ALL,
-    "Paging": paging.ALL,
+    "Paging": (*paging.ALL, *kernel_space.ALL),
     "Virtual regions": regions.ALL,
     "Kernel heap": (*heap.PER_BLOCK, *heap.PER_HEAP),
     "Processes": processes.ALL,

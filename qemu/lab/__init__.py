@@ -12,5 +12,9 @@ executor    a kernel that does them, its RAM in shared_ram
 modelled    the model that does them, by operations; pair and comparison: where the two differ
 surface     what the front ends share: signals, errors, exit codes
 demo debug differential  front ends: `python -m lab demo`
+bench bench_pages  the figures of `make bench`
+surface     what the front ends share: signals, errors, exit codes
+linux       a Debian kernel as a guest, fetched and unpacked into build/linux
+demo debug  the front ends: `python -m lab demo`, `python -m lab debug`
 terminal    hand the terminal to a child, and take it back
 """

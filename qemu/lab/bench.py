@@ -6,8 +6,9 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from lab.check_bench import checkers
 from lab import differential
+from lab.bench_pages import page_walks
+from lab.check_bench import checkers
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT
 
@@ -24,6 +25,7 @@ def main(_arguments: Sequence[str] = ()) -> int:
     checkers()
     print("\nmodel against kernel, random sequences")
     differential.run(SEQUENCES_SECONDS, seed=1, length=120)
+    page_walks()
     return 0
 
 

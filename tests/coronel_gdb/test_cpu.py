@@ -1,5 +1,7 @@
 """The registers of a stopped CPU, as the walk and the accesses of the model take them."""
 
+from dataclasses import replace
+
 import pytest
 
 from coronel_gdb.errors import TargetError
@@ -13,7 +15,8 @@ LONG = Cpu(cr0=0x8001_0033, cr3=0x1234_5FFF, cr4=1 << 5 | 1 << 20, efer=0xD00)
 def test_a_cpu_in_long_mode() -> None:
     assert (LONG.mode, LONG.root) == ("4-level", 0x1234_5000)
     assert LONG.paging() == PagingMode(levels=4, physical_bits=52, nx_enabled=True)
-    found = LONG.state(rflags=1 << 18, pkru=5, pkrs=6, physical_bits=40, huge_pages=False)
+    narrow = replace(LONG, physical_bits=40)
+    found = narrow.state(rflags=1 << 18, pkru=5, pkrs=6, huge_pages=False)
     mode = PagingMode(levels=4, physical_bits=40, nx_enabled=True, huge_pages=False)
     assert found == CpuState(mode, wp=True, smep=True, ac=True, pkru=5, pkrs=6)
 

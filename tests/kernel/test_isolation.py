@@ -168,7 +168,12 @@ def test_the_trace_knows_the_system_calls_and_what_they_did(two: Two) -> None:
 
 
 def test_the_kernel_with_processes_gives_no_finding(two: Two) -> None:
-    for command in ("heapcheck", "frames"):
+    for command in (
+        "heapcheck",
+        "frames",
+        "pagewalk --audit --every-process",
+        "pagewalk --audit --process 2",
+    ):
         assert two.stopped.report(command, 0)["findings"] == []
 
 

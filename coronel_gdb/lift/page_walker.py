@@ -1,0 +1,355 @@
+"""The pages of an address space with the standard library alone: tables decoded once, aliases replayed."""
+
+import struct
+from dataclasses import dataclass
+
+from coronel_gdb.lift.pages import (
+    BOUNDS,
+    EXECUTE,
+    LEVEL_SHIFT,
+    USER,
+    WRITE,
+    Bounds,
+    Pages,
+    Progress,
+    SelfMap,
+    no_progress,
+    rights_of,
+)
+from coronel_gdb.lift.space import AddressSpace
+from model.page_entry import (
+    ADDRESS_BITS,
+    ENTRY_BYTES,
+    NO_EXECUTE,
+    PAGE_SIZE,
+    PRESENT,
+    Level,
+    bits,
+    reserved_bits,
+    root_table,
+)
+from model.paging import BadTable, FaultReason, sign_extend
+from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
+
+_ENTRIES = struct.Struct("<512Q")
+_PTE_KIND = Level.PTE << LEVEL_SHIFT
+_ALL = WRITE | USER | EXECUTE
+_SMALL = 64  # tables: only subtrees of so many are remembered, to be replayed for their aliases
+_MOST_DECODED = 400_000  # ranges of last-level tables kept; beyond, tables are decoded again when met again
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """The ranges of one last-level table under certain rights: offsets from its first address."""
+
+    offsets: list[int]
+    physical: list[int]
+    pages: list[int]
+    kinds: list[int]
+    total: int
+    reserved: list[tuple[int, int]]  # index and entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Subtree:
+    """What a sound upper table gave once: the ranges [first, end) of the result, for addresses from `base`.
+
+    `last_pages` is what the last range had then: it may have grown by what came after.
+    """
+
+    first: int
+    end: int
+    base: int
+    last_pages: int
+    total: int
+    tables: frozenset[int]
+
+
+class _Full(Exception):
+    """A bound was reached."""
+
+
+def walk_pages(
+    space: AddressSpace,
+    *,
+    coalesced: bool = True,
+    effective: bool = True,
+    through_self_maps: bool = False,
+    progress: Progress = no_progress,
+    bounds: Bounds = BOUNDS,
+) -> Pages:
+    """Every page of a space; a self-map is listed, and followed only `through_self_maps`.
+
+    Not `coalesced`, every page is a range of its own; not `effective`, rights are the leaf's alone.
+    """
+    walker = _Walker(
+        space, progress, bounds, coalesced=coalesced, effective=effective, through=through_self_maps
+    )
+    try:
+        walker.table(root_table(space.root, space.mode), space.mode.top, 0, _ALL, ())
+    except _Full:
+        walker.found.complete = False
+    return walker.found
+
+
+def entry_rights(entry: int) -> int:
+    """What one entry allows."""
+    return entry >> 1 & (WRITE | USER) | (0 if entry & NO_EXECUTE else EXECUTE)
+
+
+def _together(tables: frozenset[int] | None, more: frozenset[int] | None) -> frozenset[int] | None:
+    """Both, unless they are many or unknown."""
+    if tables is None or more is None or more <= tables:
+        return None if more is None else tables
+    return tables | more if len(tables) + len(more) <= _SMALL else None
+
+
+class _Walker:
+    def __init__(
+        self,
+        space: AddressSpace,
+        progress: Progress,
+        bounds: Bounds,
+        *,
+        coalesced: bool,
+        effective: bool,
+        through: bool,
+    ) -> None:
+        self.found = Pages()
+        self._space, self._mode = space, space.mode
+        self._coalesced, self._through = coalesced, through
+        self._kept_rights = 0 if effective else _ALL
+        self._progress, self._bounds = progress, bounds
+        self._decoded: dict[tuple[int, int], _Decoded] = {}
+        self._subtrees: dict[tuple[int, int, int], _Subtree] = {}
+        self._suspicious = bits(51, space.mode.physical_bits) | (0 if space.mode.nx_enabled else NO_EXECUTE)
+        everything = (1 << 64) - 1
+        self._reserved_masks = {  # without and with PS
+            level: tuple(
+                reserved_bits(word, Level(level), space.mode)
+                for word in (everything & ~PAGE_SIZE, everything)
+            )
+            for level in range(2, space.mode.levels + 1)
+        }
+        self._end = self._physical_end = -1  # where the last range ends, on both sides
+        self._visits = self._total = self._kept = 0
+        self._referrer: tuple[int, int] | None = None  # the entry (address, index) that led to this table
+
+    def table(
+        self, table: int, level: int, base: int, rights: int, above: tuple[int, ...]
+    ) -> frozenset[int] | None:
+        """The pages below one table, which translates the addresses from `base` on.
+
+        The result are the tables below it and itself, None for many, or where something is wrong.
+        """
+        self._visit()
+        known = self._subtrees.get((table, level, rights))
+        # Below other tables, the same entry may be a self-map.
+        if known is not None and known.tables.isdisjoint(above):
+            self._replay(known, base)
+            return known.tables
+        data = self._space.table(PhysicalAddress(table))
+        if data is None or len(data) != PAGE_BYTES:
+            self._unreadable(table, level, base)
+            return None
+        tables = self.found.tables
+        tables[table] = tables.get(table, 0) | 1 << level
+        if level == 1:
+            self._last_level(table, data, base, rights)
+            return frozenset((table,))
+        first, total, damage = len(self.found.starts), self._total, self._damage()
+        before = self.found.pages[-1] if first else 0
+        met: frozenset[int] | None = frozenset((table,))
+        entries = [(index, e) for index, e in enumerate(_ENTRIES.unpack(data)) if e & PRESENT]
+        if level <= Level.PML4E:
+            self._space.load(e & ADDRESS_BITS for _, e in entries if level > 3 or not e & PAGE_SIZE)
+        step = Level(level).span_bytes
+        small, large = self._reserved_masks[level]
+        path = (*above, table)
+        for index, entry in entries:
+            virtual = base + index * step
+            if level == self._mode.levels:
+                virtual = int(sign_extend(virtual, level))
+            if entry & (self._suspicious | PAGE_SIZE):
+                wrong = entry & (large if entry & PAGE_SIZE else small)
+                if wrong:
+                    self._reserved(table, level, index, virtual, wrong)
+                    continue
+                if entry & PAGE_SIZE:
+                    self._leaf(virtual, entry, level, rights & entry_rights(entry))
+                    continue
+            below = entry & ADDRESS_BITS
+            if below in path:
+                self.found.self_maps.append(
+                    SelfMap(
+                        VirtualAddress(virtual),
+                        step,
+                        Level(level),
+                        index,
+                        PhysicalAddress(table + ENTRY_BYTES * index),
+                        PhysicalAddress(below),
+                        rights_of(rights & entry_rights(entry)),
+                    )
+                )
+                self._bounded_bad()
+                if not self._through:
+                    continue
+            self._referrer = (table + ENTRY_BYTES * index, index)
+            kept = rights & (entry_rights(entry) | self._kept_rights)
+            met = _together(met, self.table(below, level - 1, virtual, kept, path))
+        alone = not first or self.found.pages[first - 1] == before  # nothing was joined to what came before
+        if met is None or not alone or self._damage() != damage:
+            return None
+        end = len(self.found.starts)
+        last = self.found.pages[-1] if end > first else 0
+        self._subtrees[table, level, rights] = _Subtree(first, end, base, last, self._total - total, met)
+        return met
+
+    def _damage(self) -> int:
+        """How much is wrong so far."""
+        return len(self.found.bad) + len(self.found.self_maps)
+
+    def _replay(self, known: _Subtree, base: int) -> None:
+        """The pages of a subtree met before, from another address on."""
+        found, part, delta = self.found, slice(known.first, known.end), base - known.base
+        if known.first == known.end:
+            return
+        starts = [start + delta for start in found.starts[part]]
+        physical, pages, kinds = found.physical[part], found.pages[part], found.kinds[part]
+        pages[-1] = known.last_pages
+        size = Level(kinds[-1] >> LEVEL_SHIFT).span_bytes * pages[-1]
+        joined = self._joins(starts[0], physical[0], kinds[0])
+        self._end, self._physical_end = starts[-1] + size, physical[-1] + size
+        if joined:
+            found.pages[-1] += pages[0]
+        skip = 1 if joined else 0
+        found.starts += starts[skip:]
+        found.physical += physical[skip:]
+        found.pages += pages[skip:]
+        found.kinds += kinds[skip:]
+        self._count(known.total)
+
+    def _joins(self, start: int, physical: int, kind: int) -> bool:
+        """Whether a range continues the last one."""
+        return (
+            self._coalesced
+            and start == self._end
+            and physical == self._physical_end
+            and self.found.kinds[-1] == kind
+        )
+
+    def _last_level(self, table: int, data: bytes, base: int, rights: int) -> None:
+        decoded = self._decoded.get((table, rights))
+        if decoded is None:
+            decoded = self._decode(data, rights)
+            self._kept += len(decoded.offsets)
+            if self._kept > _MOST_DECODED:
+                self._decoded.clear()
+                self._kept = len(decoded.offsets)
+            self._decoded[table, rights] = decoded
+        for index, entry in decoded.reserved:
+            wrong = reserved_bits(entry, Level.PTE, self._mode)
+            self._reserved(table, 1, index, base + index * PAGE_BYTES, wrong)
+        if not decoded.offsets:
+            return
+        found, skip = self.found, 0
+        if self._joins(base + decoded.offsets[0], decoded.physical[0], decoded.kinds[0]):
+            found.pages[-1] += decoded.pages[0]
+            skip = 1
+        found.starts += [base + offset for offset in decoded.offsets[skip:]]
+        found.physical += decoded.physical[skip:]
+        found.pages += decoded.pages[skip:]
+        found.kinds += decoded.kinds[skip:]
+        last = decoded.pages[-1] * PAGE_BYTES
+        self._end = base + decoded.offsets[-1] + last
+        self._physical_end = decoded.physical[-1] + last
+        self._count(decoded.total)
+
+    def _decode(self, data: bytes, rights: int) -> _Decoded:
+        suspicious, coalesced = self._suspicious, self._coalesced
+        allowed = [kind & rights | _PTE_KIND for kind in range(8)]
+        offsets: list[int] = []
+        physical: list[int] = []
+        pages: list[int] = []
+        kinds: list[int] = []
+        reserved: list[tuple[int, int]] = []
+        following, kind, total = -1, -1, 0  # what would continue the last range
+        for index, entry in enumerate(_ENTRIES.unpack(data)):
+            if not entry & 1:
+                following = -1
+                continue
+            if entry & suspicious:
+                reserved.append((index, entry))
+                following = -1
+                continue
+            own = allowed[entry >> 1 & 3 | (0 if entry >> 63 else 4)]
+            address = entry & ADDRESS_BITS
+            total += 1
+            if address == following and own == kind and coalesced:
+                pages[-1] += 1
+            else:
+                offsets.append(index * PAGE_BYTES)
+                physical.append(address)
+                pages.append(1)
+                kinds.append(own)
+                kind = own
+            following = address + PAGE_BYTES
+        return _Decoded(offsets, physical, pages, kinds, total, reserved)
+
+    def _leaf(self, virtual: int, entry: int, level: int, rights: int) -> None:
+        found, kind = self.found, rights | level << LEVEL_SHIFT
+        size = PAGE_BYTES << 9 * (level - 1)
+        address = entry & ADDRESS_BITS & -size
+        if self._joins(virtual, address, kind):
+            found.pages[-1] += 1
+        else:
+            found.starts.append(virtual)
+            found.physical.append(address)
+            found.pages.append(1)
+            found.kinds.append(kind)
+        self._end, self._physical_end = virtual + size, address + size
+        self._count(1)
+
+    def _count(self, pages: int) -> None:
+        self._total += pages
+        if self._total >= self._bounds.pages or len(self.found.starts) >= self._bounds.ranges:
+            raise _Full
+
+    def _visit(self) -> None:
+        self._visits += 1
+        if self._visits % 1024 == 0:
+            self._progress(self._total)
+            if self._visits >= self._bounds.visits:
+                raise _Full
+
+    def _unreadable(self, table: int, level: int, base: int) -> None:
+        address, index = self._referrer or (None, None)
+        self.found.bad.append(
+            BadTable(
+                PhysicalAddress(table),
+                Level(level),
+                VirtualAddress(base),
+                FaultReason.UNREADABLE,
+                None if address is None else PhysicalAddress(address),
+                index,
+            )
+        )
+        self._bounded_bad()
+
+    def _reserved(self, table: int, level: int, index: int, virtual: int, wrong: int) -> None:
+        self.found.bad.append(
+            BadTable(
+                PhysicalAddress(table),
+                Level(level),
+                VirtualAddress(virtual),
+                FaultReason.RESERVED_BIT,
+                PhysicalAddress(table + ENTRY_BYTES * index),
+                index,
+                wrong,
+            )
+        )
+        self._bounded_bad()
+
+    def _bounded_bad(self) -> None:
+        if self._damage() >= self._bounds.ranges:
+            raise _Full
