@@ -1,7 +1,7 @@
 """What every surface (GDB, LLDB, the command line) does with a command: parse, run, render, exit code."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coronel_gdb.commands.command import Command, Context, split
 from coronel_gdb.errors import CoronelError
@@ -21,10 +21,16 @@ class Outcome:
     failed: bool = False
 
 
-def run_line(command: Command, arguments: str | Sequence[str], context: Callable[[], Context]) -> Outcome:
+def run_line(
+    command: Command,
+    arguments: str | Sequence[str],
+    context: Callable[[], Context],
+    dialect: Callable[[str], str] = str,
+) -> Outcome:
     """Run a command with the arguments as typed (or already split); every `CoronelError` is an outcome.
 
-    `context` is called once the arguments are known to be good. Errors that only a host knows pass through;
+    `context` is called once the arguments are known to be good. `dialect` turns a command to type next, which
+    findings name in GDB's words, into the host's. Errors that only a host knows pass through;
     so does `KeyboardInterrupt`, for which `interrupted` has the words.
     """
     json_wanted = "--json" in (arguments.split() if isinstance(arguments, str) else arguments)
@@ -33,6 +39,10 @@ def run_line(command: Command, arguments: str | Sequence[str], context: Callable
         json_wanted = "--json" in words
         options = command.parse(words)
         report = command.run(context(), options)
+        report.findings = [
+            replace(found, next_commands=tuple(map(dialect, found.next_commands)))
+            for found in report.findings
+        ]
     except CoronelError as error:
         if json_wanted:
             return Outcome(as_json.render_error(command.name, str(error)), ExitCode.NOT_CHECKED)
