@@ -178,5 +178,7 @@ def _is_aggregate(kind: "lldb.SBType") -> bool:
 
 def _reason(text: str) -> str:
     """The first complaint of LLDB's compiler, without the place in the expression."""
+    if "Interpreter doesn't handle" in text:
+        return "LLDB would have to run code in the target for it"
     found = _CLANG.search(text)
     return found[1] if found else text.removeprefix("error: ").strip().splitlines()[0]
