@@ -34,7 +34,7 @@ def install(
     Abbreviations that meant one of LLDB's own commands before (`fr`, `reg`, `he`) go on meaning it.
     """
     session["coronel_gdb"] = coronel_gdb  # LLDB looks the classes up from there
-    session.setdefault(_EXIT, int(ExitCode.CLEAN))
+    session.setdefault(_EXIT, int(ExitCode.NOT_CHECKED))  # nothing has been checked yet
     available = list(commands())
     habits = dict(_habits(debugger, [command.name for command in available]))
     _do(debugger, f'command container add -o -h "{_SUMMARY}" coronel')

@@ -42,7 +42,7 @@ class Host(Protocol):
     """Something with a prompt."""
 
     def ask(self, line: str) -> Answer:
-        """What the line leaves."""
+        """What a command of ours leaves."""
 
 
 Opened = AbstractContextManager[Host]
