@@ -94,9 +94,9 @@ class Lldb:
         """The state of the selected target's process in LLDB's words."""
         return str(self._ask("state", "")["value"])
 
-    def type_of(self, variable: str) -> list[Any]:
-        """LLDB's own view of the class that a variable is, or points to."""
-        found: list[Any] = self._ask("layout", variable)["layout"]
+    def type_of(self, name: str) -> list[Any] | None:
+        """LLDB's own view of the class of that whole name (`inside/lldb_agent.py` says its form)."""
+        found: list[Any] | None = self._ask("layout", name)["layout"]
         return found
 
     def run_to(self, symbol: str, timeout_seconds: float | None = None) -> None:

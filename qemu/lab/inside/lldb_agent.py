@@ -45,32 +45,23 @@ def _answer(debugger: Any, session: dict[str, object], what: str, text: str) -> 
     return {"value": lldb.SBDebugger.StateAsCString(process.GetState())}
 
 
-def _layout(debugger: Any, variable: str) -> list[Any]:
-    """Name, size and members of the class that a variable is, or points to, as LLDB sees them."""
-    kind = debugger.GetSelectedTarget().FindFirstGlobalVariable(variable).GetType().GetCanonicalType()
-    if kind.IsPointerType():
-        kind = kind.GetPointeeType().GetCanonicalType()
-    return _kind(kind)
+def _layout(debugger: Any, name: str) -> list[Any] | None:
+    """A class as LLDB sees it; the whole name is compared, because LLDB looks for its last part."""
+    for kind in debugger.GetSelectedTarget().FindTypes(name):
+        if kind.GetName() == name and kind.IsTypeComplete():
+            return _kind(kind)
+    return None
 
 
 def _kind(kind: Any) -> list[Any]:
-    """[name, size in bytes, members]; a member is [name, offset in bytes, kind, lengths of its arrays]."""
+    """[size in bytes of one element, lengths of its arrays, members]; a base class has no name."""
     kind, lengths = kind.GetCanonicalType().GetUnqualifiedType(), []
     while kind.IsArrayType():
-        element = kind.GetArrayElementType().GetCanonicalType()
+        element = kind.GetArrayElementType().GetCanonicalType().GetUnqualifiedType()
         lengths.append(kind.GetByteSize() // element.GetByteSize())
         kind = element
-    parts = [
-        [field.GetName(), field.GetOffsetInBytes(), *_kind(field.GetType())]
-        for group in (_bases(kind), _fields(kind))
-        for field in group
-    ]
-    return [kind.GetName(), kind.GetByteSize(), lengths, parts]
-
-
-def _bases(kind: Any) -> list[Any]:
-    return [kind.GetDirectBaseClassAtIndex(index) for index in range(kind.GetNumberOfDirectBaseClasses())]
-
-
-def _fields(kind: Any) -> list[Any]:
-    return [kind.GetFieldAtIndex(index) for index in range(kind.GetNumberOfFields())]
+    bases = map(kind.GetDirectBaseClassAtIndex, range(kind.GetNumberOfDirectBaseClasses()))
+    fields = map(kind.GetFieldAtIndex, range(kind.GetNumberOfFields()))
+    parts = [["", base.GetOffsetInBytes(), *_kind(base.GetType())] for base in bases]
+    parts += [[field.GetName() or "", field.GetOffsetInBytes(), *_kind(field.GetType())] for field in fields]
+    return [kind.GetByteSize(), lengths, parts]
