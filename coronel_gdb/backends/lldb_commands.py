@@ -8,6 +8,7 @@ import lldb
 
 import coronel_gdb
 from coronel_gdb.backends.lldb_host import LldbTarget
+from coronel_gdb.backends.lldb_interrupt import interruptible
 from coronel_gdb.backends.surface import interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
@@ -69,9 +70,10 @@ class _LldbCommand:
         """Run it; every outcome also sets `coronel_exit` of the `script` prompt to 0, 1 or 2."""
         self._session[_EXIT] = int(ExitCode.NOT_CHECKED)
         try:
-            outcome = run_line(
-                self.command, arguments, lambda: Context(LldbTarget(debugger), self.problems), in_lldb
-            )
+            with interruptible(debugger):
+                outcome = run_line(
+                    self.command, arguments, lambda: Context(LldbTarget(debugger), self.problems), in_lldb
+                )
         except KeyboardInterrupt:
             outcome = interrupted(self.command)
         if outcome.failed:
