@@ -7,7 +7,7 @@ from collections.abc import Iterator, MutableMapping
 import lldb
 
 import coronel_gdb
-from coronel_gdb.backends.lldb_host import LldbTarget
+from coronel_gdb.backends.lldb_core import current_target
 from coronel_gdb.backends.lldb_interrupt import interruptible
 from coronel_gdb.backends.surface import interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
@@ -72,7 +72,7 @@ class _LldbCommand:
         try:
             with interruptible(debugger):
                 outcome = run_line(
-                    self.command, arguments, lambda: Context(LldbTarget(debugger), self.problems), in_lldb
+                    self.command, arguments, lambda: Context(current_target(debugger), self.problems), in_lldb
                 )
         except KeyboardInterrupt:
             outcome = interrupted(self.command)

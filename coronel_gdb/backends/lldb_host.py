@@ -33,6 +33,11 @@ class LldbTarget:
         self._debugger = debugger
         self._target = debugger.GetSelectedTarget()
 
+    @property
+    def process(self) -> "lldb.SBProcess":
+        """The target's process; not valid when there is none."""
+        return self._target.GetProcess()
+
     @cached_property
     def memory(self) -> PhysicalMemory:
         """The fastest route to physical memory that works here and agrees with the stub."""
@@ -91,12 +96,11 @@ class LldbTarget:
 
     def facts(self) -> Sequence[tuple[str, str]]:
         """LLDB's version and its connection."""
-        process = self._target.GetProcess()
+        process = self.process
         where = str(process.GetPluginName()) if process.IsValid() else "none"
         if where == _STUB:
             where += f" ({', '.join(own_connections()) or 'connection unknown'})"
-        version = str(lldb.SBDebugger.GetVersionString()).splitlines()[0]
-        return [("debugger", version.replace("lldb version", "LLDB")), ("target", where)]
+        return [("debugger", lldb_version()), ("target", where)]
 
     def monitor(self, command: str) -> str:
         """What QEMU's monitor answers through the stub; `TargetError` when there is none."""
@@ -147,7 +151,7 @@ class LldbTarget:
         return None if address is None else self._value(f"{address:#x}UL")
 
     def _stopped(self) -> "lldb.SBProcess":
-        process = self._target.GetProcess()
+        process = self.process
         state = process.GetState() if process.IsValid() else lldb.eStateInvalid
         if state in (lldb.eStateRunning, lldb.eStateStepping):
             raise refusals.running()
@@ -164,9 +168,15 @@ class LldbTarget:
         options.SetFetchDynamicValue(lldb.eNoDynamicValues)
         options.SetTryAllThreads(False)
         options.SetSuppressPersistentResult(True)
-        frame = self._target.GetProcess().GetSelectedThread().GetSelectedFrame()
+        frame = self.process.GetSelectedThread().GetSelectedFrame()
         where = frame if frame.IsValid() else self._target
         return where.EvaluateExpression(expression, options)
+
+
+def lldb_version() -> str:
+    """LLDB's name and version."""
+    version = str(lldb.SBDebugger.GetVersionString()).splitlines()[0]
+    return version.replace("lldb version", "LLDB")
 
 
 def _is_aggregate(kind: "lldb.SBType") -> bool:

@@ -8,18 +8,19 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from coronel_gdb.backends.memory_host import MachineTarget
+from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.backends.surface import run_line
 from coronel_gdb.commands.command import Context
 from coronel_gdb.plugins import commands
+from coronel_gdb.protocols import Target
 from lab.errors import DebuggerRefused, GdbCommandError
 from lab.gdbmi import Gdb
 from lab.lldb import Lldb
 from lab.machine import Machine
 from lab.paths import GDB_SCRIPT, KERNEL_ELF
-from model.machine import Machine as Simulated
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,16 @@ class InLldb:
 
 
 @dataclass(frozen=True)
-class OnSimulation:
-    """The model's own machine: no debugger, no QEMU."""
+class OnTarget:
+    """A target without a debugger: a dump, or the model's own machine."""
 
-    machine: Simulated
+    target: Callable[[], Target]
 
     def ask(self, line: str) -> Answer:
         """What a surface would show."""
         name, _, rest = line.removeprefix("coronel ").partition(" ")
         (command,) = (command for command in commands() if command.name == name)
-        outcome = run_line(command, rest, lambda: Context(MachineTarget(self.machine)))
+        outcome = run_line(command, rest, lambda: Context(self.target()))
         return Answer(outcome.text, int(outcome.exit_code), outcome.failed)
 
 
@@ -108,8 +109,44 @@ def lldb(machine: Machine) -> Iterator[InLldb]:
         yield InLldb(debugger)
 
 
+def dumped(machine: Machine, form: str = "") -> Path:
+    """A dump of the machine as it stands, made once."""
+    path = machine.directory / f"dump{form}"
+    if not path.exists():
+        answer = machine.monitor(f"dump-guest-memory {form} {path}")
+        assert path.exists(), answer
+    return path
+
+
+@contextmanager
+def gdb_core(machine: Machine) -> Iterator[InGdb]:
+    """GDB on an ELF core that QEMU made."""
+    with Gdb(script=GDB_SCRIPT) as debugger:
+        debugger.mi(f"-file-exec-and-symbols {KERNEL_ELF}")
+        debugger.console(f"target core {dumped(machine)}")
+        yield InGdb(debugger)
+
+
+@contextmanager
+def lldb_core(machine: Machine) -> Iterator[InLldb]:
+    """LLDB on an ELF core that QEMU made."""
+    with Lldb() as debugger:
+        debugger.console(f"target create --arch x86_64-pc-linux {KERNEL_ELF} --core {dumped(machine)}")
+        yield InLldb(debugger)
+
+
+@contextmanager
+def dump(machine: Machine) -> Iterator[OnTarget]:
+    """A kdump-compressed dump, without a debugger."""
+    path = dumped(machine, "-z")
+    yield OnTarget(lambda: DumpTarget(path, KERNEL_ELF))
+
+
 LIVE: dict[str, Callable[[Machine], Opened]] = {"gdb": gdb, "lldb": lldb}
 """Name → how to open the host on a stopped machine. The first is what the others are compared with."""
 
-PROVENANCE = {"debugger", "target", "memory", "python"}
+DUMPS: dict[str, Callable[[Machine], Opened]] = {"gdb core": gdb_core, "lldb core": lldb_core, "dump": dump}
+"""The same for hosts that look at a dump of it: no debugger's expressions there."""
+
+PROVENANCE = {"debugger", "target", "memory", "python", "dump", "format", "cpus", "efer"}
 """Facts of `coronel status` that say where an answer comes from, so they differ by intent."""

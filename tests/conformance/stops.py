@@ -26,17 +26,19 @@ class Stop:
     arrival: int = 1
     mixed: tuple[int, int] | None = None
     """Seed and operations of what the model does to get to the same state; None where it cannot."""
+    dumped: bool = False
+    """Whether hosts that need a dump look at it too."""
     thorough: bool = False
     """Whether expressions, refusals and the reports as text are tried here too."""
 
 
 def _own(name: str, append: str, arrival: int = 1, mixed: tuple[int, int] | None = None) -> Stop:
     scenario = Scenario(append.split(maxsplit=1)[0].removeprefix("scenario="), append)
-    return Stop(name, scenario, arrival, mixed, thorough=name == "overflow")
+    return Stop(name, scenario, arrival, mixed, dumped=name == "overflow", thorough=name == "overflow")
 
 
 def _listed(name: str) -> Stop:
-    return Stop(name, scenarios()[name])
+    return Stop(name, scenarios()[name], dumped=name == "processes")
 
 
 STOPS = (

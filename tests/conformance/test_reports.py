@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 
+from coronel_gdb.backends.memory_host import MachineTarget
 from coronel_gdb.commands.command import Command
 from coronel_gdb.plugins import commands
-from tests.conformance.hosts import LIVE, PROVENANCE, Answer, OnSimulation
+from tests.conformance.hosts import DUMPS, LIVE, PROVENANCE, Answer, OnTarget
 from tests.conformance.stops import STOPS, Stop, standing
 
 VALUE = "g_kernel_heap"
@@ -69,10 +71,15 @@ def collected(request: pytest.FixtureRequest) -> Iterator[Collected]:
                         found.texts.setdefault(line, {})[name] = host.ask(line)
         assert stood.state() == before, "a host has changed the machine"
         assert "paused" in stood.machine.monitor("info status")
+        for name, opened in DUMPS.items() if request.param.dumped else ():
+            with opened(stood.machine) as host:
+                for line in LINES:
+                    found.answers[line][name] = host.ask(f"{line} --json")
         if stood.simulated is not None:
+            on_model = OnTarget(partial(MachineTarget, stood.simulated))
             for line in LINES:
                 if line not in NOT_SIMULATED:
-                    found.answers[line]["simulated"] = OnSimulation(stood.simulated).ask(f"{line} --json")
+                    found.answers[line]["simulated"] = on_model.ask(f"{line} --json")
         yield found
 
 
