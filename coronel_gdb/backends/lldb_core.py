@@ -1,8 +1,8 @@
 """An ELF core of QEMU in LLDB: symbols are LLDB's, memory and registers the file's.
 
 LLDB opens such a file when it is told a system that has cores:
-`target create --arch x86_64-pc-linux KERNEL --core FILE`. It shows the segments as virtual memory; with paging
-off in the dump they are physical addresses, and there is no `cr3`: so none of LLDB's memory is used.
+`target create --arch x86_64-pc-linux KERNEL --core FILE`. It shows the segments as virtual memory; with
+paging off in the dump they are physical addresses, and there is no `cr3`: so none of LLDB's memory is used.
 Import this inside LLDB only.
 """
 
@@ -38,7 +38,7 @@ class CoreTarget(LldbTarget):
         return self._dump.register(name)
 
     def evaluate(self, expression: str) -> int:
-        """What can be said without LLDB, which shows a kernel's variables as its file has them, not the core."""
+        """What can be said without LLDB, which shows variables as the kernel's file has them, not the core."""
         return self._dump.evaluate(expression)
 
     def facts(self) -> Sequence[tuple[str, str]]:
