@@ -1,6 +1,5 @@
 """The commands inside LLDB: `coronel`, the short names, help, completion. Import inside LLDB only."""
 
-import re
 import sys
 from collections.abc import Iterator, MutableMapping
 
@@ -12,11 +11,11 @@ from coronel_gdb.backends.lldb_interrupt import interruptible
 from coronel_gdb.backends.surface import interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
+from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import ExitCode
 
 _EXIT = "coronel_exit"
 _PREFIXED_ONLY = ("status",)  # too common a word for a command of its own
-_WATCH = re.compile(r"watch -l \*\(unsigned long \*\)(\w+)")
 _SUMMARY = "Check a kernel's memory structures against the reference model."
 
 Session = MutableMapping[str, object]
@@ -72,7 +71,7 @@ class _LldbCommand:
         try:
             with interruptible(debugger):
                 outcome = run_line(
-                    self.command, arguments, lambda: Context(current_target(debugger), self.problems), in_lldb
+                    self.command, arguments, lambda: Context(current_target(debugger), self.problems), Dialect.LLDB
                 )
         except KeyboardInterrupt:
             outcome = interrupted(self.command)
@@ -89,11 +88,6 @@ class _LldbCommand:
     def get_long_help(self) -> str:
         """What `help COMMAND` shows."""
         return self.command.help()
-
-
-def in_lldb(command: str) -> str:
-    """A command to type next, which reports name in GDB's words, in LLDB's."""
-    return _WATCH.sub(r"watchpoint set expression -w write -s 8 -- \1", command)
 
 
 def _identifier(name: str) -> str:

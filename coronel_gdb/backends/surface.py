@@ -1,11 +1,12 @@
 """What every surface (GDB, LLDB, the command line) does with a command: parse, run, render, exit code."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from coronel_gdb.commands.command import Command, Context, split
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.render import as_json, as_table
+from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import ExitCode
 
 
@@ -25,12 +26,11 @@ def run_line(
     command: Command,
     arguments: str | Sequence[str],
     context: Callable[[], Context],
-    dialect: Callable[[str], str] = str,
+    dialect: Dialect = Dialect.GDB,
 ) -> Outcome:
     """Run a command with the arguments as typed (or already split); every `CoronelError` is an outcome.
 
-    `context` is called once the arguments are known to be good. `dialect` turns a command to type next, which
-    findings name in GDB's words, into the host's. Errors that only a host knows pass through;
+    `context` is called once the arguments are known to be good. Errors that only a host knows pass through;
     so does `KeyboardInterrupt`, for which `interrupted` has the words.
     """
     json_wanted = "--json" in (arguments.split() if isinstance(arguments, str) else arguments)
@@ -39,15 +39,13 @@ def run_line(
         json_wanted = "--json" in words
         options = command.parse(words)
         report = command.run(context(), options)
-        report.findings = [
-            replace(found, next_commands=tuple(map(dialect, found.next_commands)))
-            for found in report.findings
-        ]
     except CoronelError as error:
         if json_wanted:
             return Outcome(as_json.render_error(command.name, str(error)), ExitCode.NOT_CHECKED)
         return failure(command, str(error))
-    return Outcome(as_json.render(report) if json_wanted else as_table.render(report), report.exit_code)
+    if json_wanted:
+        return Outcome(as_json.render(report), report.exit_code)
+    return Outcome(as_table.render(report, dialect, verbose=options.verbose), report.exit_code)
 
 
 def failure(command: Command, message: str) -> Outcome:

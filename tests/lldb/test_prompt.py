@@ -1,12 +1,12 @@
 """What a user of LLDB does at the prompt: complete, ask for help, abbreviate, interrupt, follow a report."""
 
-import json
 import os
 import pty
 import select
 import signal
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -65,14 +65,27 @@ def test_an_unknown_command_is_refused(lldb: Lldb) -> None:
         lldb.console("coronel heapchek")
 
 
-def test_every_command_that_a_report_names_can_be_typed(lldb: Lldb) -> None:
-    report = json.loads(lldb.console("heapcheck --json"))
-    assert lldb.session("coronel_exit") == report["exit_code"] == 1
-    next_commands = report["findings"][0]["next_commands"]
-    assert len(next_commands) > 1
-    for command in next_commands:
-        lldb.console(command)
-    lldb.console("watchpoint delete --force")
+def labelled(text: str, label: str) -> list[str]:
+    """The lines of a finding behind a label."""
+    _, _, rest = text.partition(f"\n  {label:<8} ")
+    first, *others = rest.splitlines()
+    return [first, *(line.strip() for line in takewhile(lambda line: line.startswith(" " * 11), others))]
+
+
+def test_every_command_that_a_report_names_can_be_typed() -> None:
+    """Also the repair: after it the heap is sound, as the report has promised."""
+    with standing(OVERFLOW) as stood, Lldb() as lldb:
+        lldb.attach(stood.machine.gdb_socket, KERNEL_ELF)
+        report = lldb.console("heapcheck --verbose")
+        assert lldb.session("coronel_exit") == 1
+        for command in labelled(report, "next"):
+            lldb.console(command)
+        lldb.console("watchpoint delete --force")
+        repair = [line for line in labelled(report, "repair") if not line.startswith("(")]
+        assert repair
+        for command in repair:
+            lldb.console(command)
+        assert "is sound" in lldb.console("heapcheck")
 
 
 def test_loaded_twice_it_works_all_the_same(lldb: Lldb) -> None:
