@@ -1,4 +1,4 @@
-"""What a host must supply: memory, registers, symbols. Seven methods in all.
+"""What a host must supply: memory, registers, symbols. Seven methods in all; two more where it can.
 
 Everything else (translation, decoding, checking, rendering) is shared code above these protocols,
 so a debugger, a dump and a simulated machine give equal reports from equal state.
@@ -6,7 +6,7 @@ so a debugger, a dump and a simulated machine give equal reports from equal stat
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from model.types import PhysicalAddress, VirtualAddress
 
@@ -42,3 +42,22 @@ class Target(Protocol):
 
     def facts(self) -> Sequence[tuple[str, str]]:
         """Rows (what, value) about the host for `coronel status`: its name, versions, connection."""
+
+
+@runtime_checkable
+class HasMonitor(Protocol):
+    """What a `Target` behind a running QEMU has besides; ask by `isinstance`, a dump has none."""
+
+    def monitor(self, command: str) -> str:
+        """What QEMU's monitor for people answers; `TargetError` when none does.
+
+        Every line is a packet of the stub: thousands of lines take minutes in GDB.
+        """
+
+
+@runtime_checkable
+class HasMemoryMap(Protocol):
+    """What a `PhysicalMemory` has that knows what lies at every address; ask by `isinstance`."""
+
+    def lies_in(self, address: PhysicalAddress) -> str | None:
+        """Kind and name of what is there (`RAM pc.ram`, `ROM pc.bios`, `device hpet`), None for nothing."""

@@ -54,6 +54,11 @@ class ImageSymbols:
         return {name: getattr(self, field) for field, name in _NAMES.items()} | {"_end": IMAGE_END}
 
     @staticmethod
+    def names() -> tuple[str, ...]:
+        """The names that `from_names` needs."""
+        return tuple(_NAMES.values())
+
+    @staticmethod
     def from_names(symbols: Mapping[str, int]) -> "ImageSymbols":
         """The addresses of a real image; `KeyError` for a name that it does not have."""
         return ImageSymbols(**{field: VirtualAddress(symbols[name]) for field, name in _NAMES.items()})

@@ -72,6 +72,14 @@ def _layout(name: str, size_bytes: int, *members: tuple[str, int, int] | tuple[s
     return Layout(name, size_bytes, tuple(Member(*member) for member in members))
 
 
+def _nested(name: str, offset_bytes: int, layout: Layout) -> tuple[Member, ...]:
+    """The members of a structure inside another one."""
+    return tuple(
+        Member(f"{name}.{inner.name}", offset_bytes + inner.offset_bytes, inner.size_bytes, inner.count)
+        for inner in layout.members
+    )
+
+
 FRAME: Final = _layout("physical::frame", 16, ("address", 0, 8), ("previous", 8, 8))
 RANGE: Final = _layout("physical::range", 16, ("start", 0, 8), ("end", 8, 8))
 PHYSICAL: Final = _layout(
@@ -127,7 +135,53 @@ HEAP: Final = _layout(
     ("errors_", 72, 8, 5),
     ("lock_", 112, 4),
 )
+# §14.2 and §14.3, the nested structures flattened; the saved registers lie in the order of their pushes.
+_CONTEXT: Final = (
+    *("r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx", "rax"),
+    *("vector", "error", "rip", "cs", "rflags", "rsp", "ss"),
+)
+USER_ALLOCATOR: Final = _layout(
+    "memory::user_allocator",
+    104,
+    ("heap_start_", 0, 8),
+    ("heap_current_", 8, 8),
+    ("heap_limit_", 16, 8),
+    ("first_block_", 24, 8),
+    ("page_directory_", 32, 8),
+    ("total_allocated_", 40, 8),
+    ("num_blocks_", 48, 8),
+    ("errors_", 56, 8, 5),
+    ("lock_", 96, 4),
+)
+PROCESS_MEMORY: Final = Layout(
+    "memory::process_memory",
+    264,
+    (
+        Member("page_directory_", 0, 8),
+        Member("code_start_", 8, 8),
+        Member("code_end_", 16, 8),
+        Member("data_start_", 24, 8),
+        Member("data_end_", 32, 8),
+        Member("stack_start_", 40, 8),
+        Member("stack_end_", 48, 8),
+        *_nested("heap_", 56, USER_ALLOCATOR),
+        *_nested("mmap_", 160, VIRT),
+    ),
+)
+PROCESS: Final = Layout(
+    "coronel::process",
+    480,
+    (
+        Member("pid", 0, 8),
+        Member("state", 8, 4),
+        Member("exit_code", 12, 4),
+        Member("next", 16, 8),
+        *_nested("memory", 24, PROCESS_MEMORY),
+        Member("name", 288, 1, 16),
+        *(Member(f"context.{name}", 304 + 8 * index, 8) for index, name in enumerate(_CONTEXT)),
+    ),
+)
 
 TRACE_RECORD_BYTES: Final = 64  # §12.1
 
-ALL: Final = (FRAME, RANGE, PHYSICAL, NODE, VIRT, HEAP_BLOCK, HEAP)
+ALL: Final = (FRAME, RANGE, PHYSICAL, NODE, VIRT, HEAP_BLOCK, HEAP, USER_ALLOCATOR, PROCESS_MEMORY, PROCESS)

@@ -1,11 +1,15 @@
 """The commands inside GDB: `coronel`, the short names, help, completion. Import inside GDB only."""
 
+from collections.abc import Callable
+
 import gdb
 
 from coronel_gdb.backends.gdb_core import current_target
+from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.backends.surface import failure, interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
+from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import ExitCode
 
 _EXIT = "coronel_exit"
@@ -16,10 +20,16 @@ def install(problems: tuple[tuple[str, str], ...] = ()) -> None:
     """Register everything; `problems` are what could not be loaded and why."""
     available = list(commands())
     _Prefix(available)
+    kept = KeptRoute()
+    profiles: dict[object, ResolvedProfile] = {}
+
+    def context() -> Context:
+        return Context(current_target(kept), problems, profiles)
+
     for command in available:
-        _GdbCommand(f"coronel {command.name}", command, problems)
+        _GdbCommand(f"coronel {command.name}", command, context)
         if command.name not in _PREFIXED_ONLY:
-            _GdbCommand(command.name, command, problems)
+            _GdbCommand(command.name, command, context)
 
 
 class _Prefix(gdb.Command):
@@ -45,9 +55,9 @@ class _Prefix(gdb.Command):
 class _GdbCommand(gdb.Command):
     """One command under one name."""
 
-    def __init__(self, name: str, command: Command, problems: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, name: str, command: Command, context: Callable[[], Context]) -> None:
         self._command = command
-        self._problems = problems
+        self._context = context
         self.__doc__ = command.help()
         super().__init__(name, gdb.COMMAND_DATA)
 
@@ -55,7 +65,7 @@ class _GdbCommand(gdb.Command):
         """Run it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
         gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))
         try:
-            outcome = run_line(self._command, argument, lambda: Context(current_target(), self._problems))
+            outcome = run_line(self._command, argument, self._context)
         except KeyboardInterrupt:
             outcome = interrupted(self._command)
         except gdb.error as error:

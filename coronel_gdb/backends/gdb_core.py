@@ -14,6 +14,7 @@ import gdb
 
 from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.backends.gdb_host import GdbTarget
+from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.errors import TargetError
 from coronel_gdb.protocols import PhysicalMemory
 
@@ -51,7 +52,7 @@ class CoreTarget(GdbTarget):
         return [("debugger", f"GDB {gdb.VERSION}"), *self._dump.facts()]
 
 
-def current_target() -> GdbTarget:
+def current_target(kept: KeptRoute) -> GdbTarget:
     """What the commands look at: the core when one is open, else the machine behind the stub."""
     connection = getattr(gdb.selected_inferior(), "connection", None)
-    return CoreTarget() if connection is not None and connection.type == "core" else GdbTarget()
+    return CoreTarget() if connection is not None and connection.type == "core" else GdbTarget(kept)

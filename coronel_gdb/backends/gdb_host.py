@@ -11,7 +11,8 @@ from pathlib import Path
 import gdb
 
 from coronel_gdb.backends import refusals
-from coronel_gdb.backends.qemu_memory import RamMap, ram_map
+from coronel_gdb.backends.gdb_kept import KeptRoute
+from coronel_gdb.backends.qemu_memory import RamMap, memory_map
 from coronel_gdb.backends.stub_memory import StubMemory, fastest
 from coronel_gdb.errors import TargetError
 from coronel_gdb.protocols import PhysicalMemory
@@ -21,13 +22,24 @@ _U64 = (1 << 64) - 1
 
 
 class GdbTarget:
-    """The current inferior, as long as it stays stopped: one object a command."""
+    """The current inferior, as long as it stays stopped: one object a command.
+
+    `kept` is what outlives a command; without it, every command finds its route to memory anew.
+    """
+
+    def __init__(self, kept: KeptRoute | None = None) -> None:
+        self._kept = kept
 
     @cached_property
     def memory(self) -> PhysicalMemory:
         """The fastest route to physical memory that works here and agrees with the stub."""
         connection = require_stopped()
-        ram = RamMap(ram_map(monitor))
+        if self._kept is None:
+            return self._route(connection)
+        return self._kept.route(connection, lambda: self._route(connection))
+
+    def _route(self, connection: "gdb.RemoteTargetConnection") -> PhysicalMemory:
+        ram = RamMap(memory_map(monitor))
         stub = StubMemory(lambda text: _packet(connection, text), _read, ram)
         return fastest([connection.details or ""], stub, ram, monitor)
 
@@ -62,6 +74,13 @@ class GdbTarget:
             return int(value.cast(gdb.lookup_type("unsigned long"))) & _U64
         except (gdb.error, gdb.MemoryError, AttributeError, ValueError) as error:
             raise refusals.not_evaluated(expression, str(error)) from error
+
+    def monitor(self, command: str) -> str:
+        """What QEMU's monitor answers through the stub."""
+        require_stopped()
+        if self._kept is None:
+            return monitor(command)
+        return self._kept.answer(command, lambda: monitor(command))
 
     def kernel(self) -> Path | None:
         """The program's file."""

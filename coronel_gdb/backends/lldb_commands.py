@@ -11,6 +11,7 @@ from coronel_gdb.backends.lldb_interrupt import interruptible
 from coronel_gdb.backends.surface import interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
+from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import ExitCode
 
@@ -36,10 +37,12 @@ def install(
     session["coronel_gdb"] = coronel_gdb  # LLDB looks the classes up from there
     session.setdefault(_EXIT, int(ExitCode.NOT_CHECKED))  # nothing has been checked yet
     available = list(commands())
+    profiles: dict[object, ResolvedProfile] = {}
     habits = dict(_habits(debugger, [command.name for command in available]))
     _do(debugger, f'command container add -o -h "{_SUMMARY}" coronel')
     for command in available:
-        kind = type(command.name, (_LldbCommand,), {"command": command, "problems": problems})
+        members = {"command": command, "problems": problems, "profiles": profiles}
+        kind = type(command.name, (_LldbCommand,), members)
         setattr(Registered, _identifier(command.name), kind)
         path = f"{__name__}.{Registered.__name__}.{_identifier(command.name)}"
         _do(debugger, f"command script add -o -c {path} coronel {command.name}")
@@ -55,6 +58,7 @@ class _LldbCommand:
 
     command: Command
     problems: tuple[tuple[str, str], ...]
+    profiles: dict[object, ResolvedProfile]
 
     def __init__(self, debugger: "lldb.SBDebugger", session: Session) -> None:
         self._session = session
@@ -70,9 +74,7 @@ class _LldbCommand:
         self._session[_EXIT] = int(ExitCode.NOT_CHECKED)
         try:
             with interruptible(debugger):
-                outcome = run_line(
-                    self.command, arguments, lambda: Context(current_target(debugger), self.problems), Dialect.LLDB
-                )
+                outcome = run_line(self.command, arguments, lambda: self._context(debugger), Dialect.LLDB)
         except KeyboardInterrupt:
             outcome = interrupted(self.command)
         if outcome.failed:
@@ -80,6 +82,9 @@ class _LldbCommand:
             return
         self._session[_EXIT] = int(outcome.exit_code)
         result.AppendMessage(outcome.text)
+
+    def _context(self, debugger: "lldb.SBDebugger") -> Context:
+        return Context(current_target(debugger), self.problems, self.profiles)
 
     def get_short_help(self) -> str:
         """One line for `help`."""

@@ -38,7 +38,7 @@ class CoreTarget(LldbTarget):
         return self._dump.register(name)
 
     def evaluate(self, expression: str) -> int:
-        """What can be said without LLDB, which shows variables as the kernel's file has them, not the core."""
+        """What can be said without LLDB, which shows variables as the kernel's file has them."""
         return self._dump.evaluate(expression)
 
     def facts(self) -> Sequence[tuple[str, str]]:

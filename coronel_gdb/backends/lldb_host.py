@@ -12,7 +12,7 @@ from pathlib import Path
 import lldb
 
 from coronel_gdb.backends import refusals
-from coronel_gdb.backends.qemu_memory import RamMap, own_connections, ram_map
+from coronel_gdb.backends.qemu_memory import RamMap, memory_map, own_connections
 from coronel_gdb.backends.stub_memory import StubMemory, fastest
 from coronel_gdb.errors import TargetError
 from coronel_gdb.protocols import PhysicalMemory
@@ -44,7 +44,7 @@ class LldbTarget:
         process = self._stopped()
         if process.GetPluginName() != _STUB:
             raise refusals.no_stub(process.GetPluginName())
-        ram = RamMap(ram_map(self.monitor))
+        ram = RamMap(memory_map(self.monitor))
         return fastest(own_connections(), StubMemory(self._packet, self._read, ram), ram, self.monitor)
 
     def register(self, name: str) -> int:

@@ -20,7 +20,7 @@ from model.types import PhysicalAddress
 Monitor = Callable[[str], str]
 """A command of QEMU's human monitor → what it prints."""
 
-_RANGE = re.compile(r"^\s*([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (ram|rom)\): (\S+)", re.M)
+_RANGE = re.compile(r"^\s*([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (ram|rom|romd|i/o)\): (\S+)", re.M)
 _HOST = re.compile(r"is (0x[0-9a-f]+)")
 _LISTENING_AND_OPEN = ("0A", "01")  # states of /proc/net/tcp
 
@@ -32,18 +32,27 @@ class RamRange:
     start: int
     end: int
     name: str
+    kind: str = "RAM"
+
+
+_KINDS = {"ram": "RAM", "rom": "ROM", "romd": "device", "i/o": "device"}
 
 
 def ram_map(monitor: Monitor) -> list[RamRange]:
     """RAM and ROM of the guest in ascending order; `TargetError` when the monitor does not tell."""
+    return [item for item in memory_map(monitor) if item.kind != "device"]
+
+
+def memory_map(monitor: Monitor) -> list[RamRange]:
+    """RAM, ROM and devices in ascending order; `TargetError` when the monitor does not tell."""
     text = monitor("info mtree -f")
     views = re.split(r"^FlatView #\d+\s*$", text, flags=re.M)
     system = [view for view in views if re.search(r'^\s*AS "memory", root: system', view, re.M)]
     found = [
-        RamRange(int(start, 16), int(end, 16) + 1, name)
-        for start, end, _, name in _RANGE.findall(system[0] if system else "")
+        RamRange(int(start, 16), int(end, 16) + 1, name, _KINDS[kind])
+        for start, end, kind, name in _RANGE.findall(system[0] if system else "")
     ]
-    if not found:
+    if not any(item.kind != "device" for item in found):
         raise TargetError(
             "no monitor answers `info mtree -f`, so the guest's RAM map is unknown: is the target a QEMU?"
         )
@@ -51,11 +60,22 @@ def ram_map(monitor: Monitor) -> list[RamRange]:
 
 
 class RamMap:
-    """Splits a read into the RAM ranges it touches and refuses what lies outside."""
+    """Splits a read into the RAM ranges it touches and refuses what lies outside.
 
-    def __init__(self, ranges: list[RamRange]) -> None:
-        self.ranges = ranges
+    Devices may be among the ranges given: they are never read, `lies_in` names them.
+    """
+
+    def __init__(self, everything: list[RamRange]) -> None:
+        self.ranges = ranges = [item for item in everything if item.kind != "device"]
+        self._everything = everything
         self._starts = [ram.start for ram in ranges]
+
+    def lies_in(self, address: PhysicalAddress) -> str | None:
+        """Kind and name of the range that holds an address, None when nothing is there."""
+        for item in self._everything:
+            if item.start <= address < item.end:
+                return f"{item.kind} {item.name}"
+        return None
 
     def pieces(self, address: PhysicalAddress, size_bytes: int) -> Iterator[tuple[int, int, int]]:
         """(index of the range, address, size) for each part; `ReadFault` for the first byte outside."""
@@ -98,6 +118,10 @@ class ProcessMemory:
                 raise ReadFault("physical", at, size, f"/proc/{self._pid}/mem gave {len(part)} bytes")
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def lies_in(self, address: PhysicalAddress) -> str | None:
+        """What QEMU has at an address."""
+        return self._ram.lies_in(address)
 
     def describe(self) -> str:
         """The route, for `coronel status`."""

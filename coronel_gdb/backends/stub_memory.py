@@ -32,6 +32,10 @@ class StubMemory:
                 data += self._read(at, size)
         return data
 
+    def lies_in(self, address: PhysicalAddress) -> str | None:
+        """What QEMU has at an address."""
+        return self._ram.lies_in(address)
+
     def describe(self) -> str:
         """The route, and why it is not the fast one."""
         return f"physical, through the stub (slow): {self.reason}"

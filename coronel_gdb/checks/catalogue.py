@@ -78,4 +78,31 @@ PAGE_RIGHTS: Final = Code(
 PAGE_USER: Final = Code(
     "PAGE002", "kernel page open to ring 3", "A page of the upper half has the user bit at every level."
 )
-PAGE_NULL: Final = Code("PAGE003", "null guard mapped", "A page below 4 MiB is mapped.")
+PAGE_NULL: Final = Code("PAGE003", "null guard mapped", "A page at null is mapped.")
+PAGE_TABLE: Final = Code(
+    "PAGE004", "page table mapped", "A page through which a page table can be changed, or ring 3 reaches one."
+)
+PAGE_FREE: Final = Code(
+    "PAGE005", "free frame mapped", "A page leads to a frame that the frame allocator may hand out again."
+)
+PAGE_RESERVED: Final = Code(
+    "PAGE006",
+    "reserved bit in an entry",
+    "A present entry that no walk can pass: every access through it faults.",
+)
+PAGE_LAYOUT: Final = Code(
+    "PAGE007",
+    "page where none may be",
+    "Place, rights or physical address contradict docs/spec.md §2 or §14.4.",
+)
+PAGE_MISSING: Final = Code(
+    "PAGE008", "page missing", "A part of the image, the stack or the placement area is not mapped."
+)
+PAGE_FAULT: Final = Code(
+    "PAGE009",
+    "fault and tables disagree",
+    "The CPU faulted where the tables, as they are now, say otherwise.",
+)
+PAGE_WALKS: Final = Code(
+    "PAGE010", "QEMU walks otherwise", "QEMU's own walk of the same tables ends elsewhere than this one."
+)

@@ -1,20 +1,41 @@
-"""Findings about the rights of an address space."""
+"""Findings about an address space: its rights, its tables, its layout, and who walks it otherwise."""
 
 from collections.abc import Iterable
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.report import Finding
-from model.invariants import paging as rules
-from model.invariants.base import Violation
+from model.invariants import layout, paging
+from model.invariants.base import Invariant, Violation
 
+QEMU_AGREES = Invariant(
+    "paging.qemu", "QEMU's own walk gives the same page", "both walk the same tables by SDM vol. 3A §4.5"
+)
 _CODES = {
-    rules.WRITE_XOR_EXECUTE: catalogue.PAGE_RIGHTS,
-    rules.KERNEL_PRIVATE: catalogue.PAGE_USER,
-    rules.NULL_GUARD: catalogue.PAGE_NULL,
+    paging.WRITE_XOR_EXECUTE: catalogue.PAGE_RIGHTS,
+    paging.KERNEL_PRIVATE: catalogue.PAGE_USER,
+    paging.NULL_GUARD: catalogue.PAGE_NULL,
+    paging.TABLE_PRIVATE: catalogue.PAGE_TABLE,
+    paging.FREE_UNMAPPED: catalogue.PAGE_FREE,
+    paging.WELL_FORMED: catalogue.PAGE_RESERVED,
+    layout.LAYOUT: catalogue.PAGE_LAYOUT,
+    layout.COMPLETE: catalogue.PAGE_MISSING,
+    QEMU_AGREES: catalogue.PAGE_WALKS,
 }
 
 
 def page_findings(violations: Iterable[Violation]) -> list[Finding]:
     """One finding an invariant."""
     return listed_findings(violations, _CODES)
+
+
+def disagreement(address: int, error: int, expected: str, suspects: str) -> Finding:
+    """A page fault that the tables do not explain."""
+    code = catalogue.PAGE_FAULT
+    lines = (
+        f"fault    error code {error:#x} at {address:#x}",
+        f"tables   {expected}",
+        f"suspect  {suspects}",
+    )
+    data = {"error_code": error, "expected": expected, "suspects": suspects}
+    return Finding(code.code, code.title, address, lines, data, (f"pagewalk {address:#x}",))

@@ -4,7 +4,8 @@ import argparse
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import NoReturn
 
 from coronel_gdb.errors import KernelError, UsageError
@@ -20,10 +21,20 @@ from model.types import PhysicalAddress
 class Context:
     """The stopped target and what is derived from it, each found when first needed."""
 
-    def __init__(self, target: Target, problems: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self,
+        target: Target,
+        problems: tuple[tuple[str, str], ...] = (),
+        profiles: dict[object, ResolvedProfile] | None = None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.target = target
+        self.progress = progress
+        """Is told how much a long command has done so far; a surface may show it."""
         self.problems = problems
         """What could not be loaded, and why, for `coronel status`."""
+        self._profiles = {} if profiles is None else profiles
+        """Profiles of earlier commands, by kernel file and its time; a surface may keep them."""
 
     @cached_property
     def cpu(self) -> Cpu:
@@ -43,14 +54,29 @@ class Context:
     def profile(self) -> ResolvedProfile:
         """The profile that fits the kernel, its types looked up; `KernelError` when none does."""
         kernel = self.target.kernel()
+        key = _version(kernel)
+        if key in self._profiles:
+            return self._profiles[key]
         try:
-            return resolve(find(self.target.symbol), kernel)
+            resolved = resolve(find(self.target.symbol), kernel)
         except KernelError as error:
             if kernel is None:
                 raise KernelError(
                     "no kernel loaded: name its ELF file (GDB: `file KERNEL`, LLDB: `target create KERNEL`)"
                 ) from error
             raise
+        if key is not None:
+            self._profiles[key] = resolved
+        return resolved
+
+
+def _version(kernel: Path | None) -> object:
+    """What tells one kernel file from another, None when there is none."""
+    try:
+        found = kernel.stat() if kernel is not None else None
+    except OSError:
+        return None
+    return found and (kernel, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +106,7 @@ class Command:
 
     def usage(self) -> str:
         """The usage line."""
-        return self._parser().format_usage().removeprefix("usage: ").strip()
+        return _usage(self._parser())
 
     def help(self) -> str:
         """The whole help text."""
@@ -95,15 +121,7 @@ class Command:
         return [option.name for option in (*self.options, *COMMON) if option.name.startswith("--")]
 
     def _parser(self) -> argparse.ArgumentParser:
-        parser = _Parser(prog=self.name, add_help=False, allow_abbrev=False)
-        for option in (*self.options, *COMMON):
-            if option.value is None:
-                parser.add_argument(option.name, action="store_true")
-            elif option.name.startswith("--"):
-                parser.add_argument(option.name, metavar=option.value)
-            else:
-                parser.add_argument(option.name, nargs="*" if option.repeated else "?", metavar=option.value)
-        return parser
+        return _parser(self.name, self.options)
 
 
 def busy(command: str, noun: str) -> Report:
@@ -127,10 +145,27 @@ def split(text: str) -> list[str]:
         raise UsageError(f"cannot split the arguments: {str(error).lower()}") from error
 
 
+@cache
+def _parser(name: str, options: tuple[Option, ...]) -> argparse.ArgumentParser:
+    """Made once: it takes longer than a short command."""
+    parser = _Parser(prog=name, add_help=False, allow_abbrev=False)
+    for option in (*options, *COMMON):
+        if option.value is None:
+            parser.add_argument(option.name, action="store_true")
+        elif option.name.startswith("--"):
+            parser.add_argument(option.name, metavar=option.value)
+        else:
+            parser.add_argument(option.name, nargs="*" if option.repeated else "?", metavar=option.value)
+    return parser
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    """The usage in one line, however long."""
+    return " ".join(parser.format_usage().removeprefix("usage: ").split())
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse that raises instead of leaving the debugger."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            f"{self.prog}: {message} (usage: {self.format_usage().removeprefix('usage: ').strip()})"
-        )
+        raise UsageError(f"{self.prog}: {message} (usage: {_usage(self)})")

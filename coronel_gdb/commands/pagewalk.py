@@ -1,35 +1,62 @@
 """`pagewalk`: one address level by level, or the whole space as ranges (SDM vol. 3A §4.5, §4.6)."""
 
 import argparse
-from collections.abc import Iterator
-from itertools import islice
+from pathlib import Path
 
-from coronel_gdb.checks.paging import page_findings
 from coronel_gdb.commands.command import Command, Context, Option
-from coronel_gdb.errors import UsageError
-from coronel_gdb.lift.space import AddressSpace, explain
-from coronel_gdb.report import Absent, Report, Table
-from model.invariants.base import Violation
-from model.invariants.paging import ALL as RULES
-from model.invariants.paging import check_pages
-from model.paging import BadTable, FaultReason, Mapping, PageFault, Rights, Step, coalesce, walk_space
-from model.types import PhysicalAddress, VirtualAddress
+from coronel_gdb.commands.walks.address import explain_fault, operation_of, walk_one
+from coronel_gdb.commands.walks.audit import Audit, Audited, shares_upper_half
+from coronel_gdb.commands.walks.comparison import compare_one, compare_space
+from coronel_gdb.commands.walks.difference import difference
+from coronel_gdb.commands.walks.listing import chosen, describe, missing
+from coronel_gdb.commands.walks.reverse import find_physical
+from coronel_gdb.errors import KernelError, ReadFault, UsageError
+from coronel_gdb.lift.kernel_image import KernelImage, read_image
+from coronel_gdb.lift.saved import load, save
+from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.lift.spaces import KnownSpaces, known_spaces, opened, space_of_process
+from coronel_gdb.lift.whole import whole_space
+from coronel_gdb.profiles.schema import ListProfile, ResolvedProfile
+from coronel_gdb.report import Absent, Report
+from model.types import PhysicalAddress
 
-_MOST_PAGES = 20_000_000  # 80 GiB in 4 KiB pages: more is a recursive map or a damaged table
-_FLAGS = ((0, "P"), (1, "W"), (2, "U"), (3, "PWT"), (4, "PCD"), (5, "A"), (6, "D"), (8, "G"), (63, "NX"))
-_SIZES = {1 << 12: "4 KiB", 1 << 21: "2 MiB", 1 << 30: "1 GiB"}
+_ROOT = 0x000F_FFFF_FFFF_F000
+_OF_A_SPACE = ("audit", "save", "diff", "find_physical", "every_process", "fold", "pages", "writable",
+               "executable", "user", "huge", "range")  # fmt: skip
 
 
 def run(context: Context, options: argparse.Namespace) -> Report:
     """One address when there is one, else the whole space."""
-    space = context.space
-    if options.cr3 is not None:
-        root = _value(context, options.cr3, "--cr3")
-        space = context.space_of(PhysicalAddress(root & 0x000F_FFFF_FFFF_F000))
-    if options.address:
-        address = _value(context, " ".join(options.address), "address")
-        return _one(space, VirtualAddress(address))
-    return _whole(space, audit=options.audit)
+    operation_of(options)
+    one = bool(options.address)
+    unfit = [name for name in _OF_A_SPACE if getattr(options, name)] if one else []
+    if unfit or (options.access and not one):
+        name = f"--{unfit[0].replace('_', '-')}" if unfit else "--access"
+        raise UsageError(f"pagewalk: {name} is for {'a whole space' if one else 'one ADDRESS'}")
+    if options.error is not None and not options.why:
+        raise UsageError("pagewalk: --error goes with --why")
+    space = _space(context, options)
+    address = _value(context, " ".join(options.address), "address") if one else None
+    if options.why:
+        error = None if options.error is None else _value(context, options.error, "--error")
+        return explain_fault(context, space, address, error)
+    if options.compare:
+        target = context.target
+        return (
+            compare_space(target, space, context.progress)
+            if address is None
+            else compare_one(target, space, address)
+        )
+    if address is not None:
+        return walk_one(context, space, address, options)
+    if options.find_physical:
+        physical = _value(context, options.find_physical, "--find-physical")
+        return find_physical(space, _known(context, space, options), physical, context.progress)
+    if options.audit:
+        return _audit(context, space, options)
+    if options.every_process:
+        return _every(context, space, options)
+    return _whole(context, space, options)
 
 
 def _value(context: Context, expression: str, what: str) -> int:
@@ -42,109 +69,133 @@ def _value(context: Context, expression: str, what: str) -> int:
     return value
 
 
-def _one(space: AddressSpace, address: VirtualAddress) -> Report:
-    found = space.translate(address)
-    table = Table(
-        "levels",
-        ("level", "index", "entry at", "entry", "flags"),
-        [_row(step) for step in found.steps],
-        frozenset({"entry at", "entry"}),
-    )
-    if isinstance(found, PageFault):
-        report = Report("pagewalk", f"{address:#x}: {explain(found)}", [("cr3", hex(space.root))], [table])
-        if found.reason is FaultReason.UNREADABLE:
-            report.not_checked.append(Absent(f"translation of {address:#x}", explain(found)))
-        return report
-    facts: list[tuple[str, object]] = [
-        ("physical", hex(found.physical)),
-        ("page", f"{_SIZES[found.page_bytes]} at {found.physical & -found.page_bytes:#x}"),
-        ("rights", f"{rights(found.rights)} (effective over all levels)"),
-        ("cr3", hex(space.root)),
-    ]
-    size = _SIZES[found.page_bytes]
-    summary = f"{address:#x} -> physical {found.physical:#x}, {size} page, {rights(found.rights)}"
-    return Report("pagewalk", summary, facts, [table])
+def _space(context: Context, options: argparse.Namespace) -> AddressSpace:
+    """The space that --cr3 or --process names, else the CPU's."""
+    if sum(map(bool, (options.cr3, options.process, options.every_process))) > 1:
+        raise UsageError("pagewalk: one of --cr3, --process and --every-process")
+    space = context.space
+    if options.cr3 is not None:
+        root = _value(context, options.cr3, "--cr3")
+        return context.space_of(PhysicalAddress(root & _ROOT))
+    if options.process is not None:
+        known = known_spaces(context.target, space, _profile(context))
+        return context.space_of(space_of_process(known, _value(context, options.process, "--process")).root)
+    return space
 
 
-def _row(step: Step) -> tuple[object, ...]:
-    return step.level.name, step.index, step.entry_address, step.entry, flags(step)
+def _profile(context: Context) -> ResolvedProfile | str:
+    """The profile, or why there is none."""
+    try:
+        return context.profile
+    except KernelError as error:
+        return str(error)
 
 
-def flags(step: Step) -> str:
-    """The entry's own bits by their SDM names; rights here are raw, not combined over the levels."""
-    if not step.entry & 1:
-        return "not present"
-    names = [name for bit, name in _FLAGS if step.entry >> bit & 1 and (bit != 8 or _is_leaf(step))]
-    if step.level > 1 and step.entry >> 7 & 1:
-        names.append("PS")
-    return " ".join(names)
+def _known(context: Context, space: AddressSpace, options: argparse.Namespace) -> KnownSpaces:
+    """All spaces that can be found; one named by --cr3 is one more."""
+    known = known_spaces(context.target, context.space, _profile(context))
+    if options.cr3 is not None:
+        known.add(f"cr3 {space.root:#x}", space.root)
+    return known
 
 
-def _is_leaf(step: Step) -> bool:
-    return step.level == 1 or bool(step.entry >> 7 & 1)
-
-
-def rights(effective: Rights) -> str:
-    """Effective rights in the way of `ls`, with who may use them."""
-    letters = f"r{'w' if effective.writable else '-'}{'x' if effective.executable else '-'}"
-    return f"{letters} {'user' if effective.user else 'kernel'}"
-
-
-def _whole(space: AddressSpace, *, audit: bool) -> Report:
-    bad: list[BadTable] = []
-    violations: list[Violation] = []
-    pages = 0
-    ended_early = False
-
-    def mapped() -> Iterator[Mapping]:
-        nonlocal pages, ended_early
-        for found in walk_space(space.table, space.root, space.mode):
-            if isinstance(found, BadTable):
-                bad.append(found)
-            else:
-                pages += 1
-                if audit:
-                    violations.extend(check_pages((found,)))
-                yield found
-            if pages >= _MOST_PAGES:
-                ended_early = True
-                return
-
-    ranges = list(coalesce(mapped()))
-    rows = [
-        (r.virtual, r.end, r.physical, r.end - r.virtual, r.pages, _SIZES[r.page_bytes], rights(r.rights))
-        for r in ranges
-    ]
-    total = sum(r.end - r.virtual for r in ranges)
-    report = Report("pagewalk", f"{pages:,} pages in {len(ranges):,} ranges, {total >> 10:,} KiB mapped")
-    report.facts.append(("cr3", hex(space.root)))
-    if audit:
-        report.checked = pages * len(RULES)
-        report.findings += page_findings(violations)
-        report.facts.append(("audit", f"{len(report.findings)} findings, {report.checked:,} checks"))
-    columns = ("start", "end", "physical", "size", "pages", "page size", "rights")
-    report.tables.append(Table("ranges", columns, rows, frozenset({"start", "end", "physical", "size"})))
-    report.not_checked += [_absent(table) for table in islice(bad, 100)]
-    if len(bad) > 100:
-        report.not_checked.append(Absent("more damaged tables", f"{len(bad) - 100} are not listed"))
-    if ended_early:
-        report.not_checked.append(Absent("rest of the space", f"stopped after {pages:,} pages"))
+def _whole(context: Context, space: AddressSpace, options: argparse.Namespace) -> Report:
+    pages = whole_space(space, coalesced=not options.pages, progress=context.progress)
+    if options.diff is not None:
+        return difference(load(Path(options.diff)), space, pages)
+    report = describe("", pages, chosen(pages, options), folded=options.fold)
+    report.facts.insert(0, ("cr3", f"{space.root:#x}, {len(pages.tables):,} tables"))
+    if options.save is not None:
+        save(Path(options.save), space.root, space.mode.levels, pages)
+        report.facts.append(("saved", options.save))
     return report
 
 
-def _absent(table: BadTable) -> Absent:
-    place = f"{table.level.name} table {table.table:#x}, for addresses from {table.virtual:#x}"
-    if table.reason is FaultReason.RESERVED_BIT:
-        return Absent(f"{place}, index {table.index}", f"reserved bits {table.reserved_bits:#x} are set")
-    return Absent(place, "the table cannot be read")
+def _every(context: Context, space: AddressSpace, options: argparse.Namespace) -> Report:
+    known = _known(context, space, options)
+    whole = Report("pagewalk", "")
+    count = total = 0
+    for one, its_space in opened(known, space):
+        pages = whole_space(its_space, coalesced=not options.pages, progress=context.progress)
+        part = describe(one.name, pages, chosen(pages, options), folded=options.fold)
+        whole.facts.append((one.name, f"cr3 {one.root:#x}, {part.summary}"))
+        whole.tables += part.tables
+        whole.not_checked += part.not_checked
+        count, total = count + 1, total + pages.count
+    _missing(whole, known)
+    whole.summary = f"{total:,} pages in {count} address spaces"
+    return whole
+
+
+def _audit(context: Context, space: AddressSpace, options: argparse.Namespace) -> Report:
+    kernel = context.space
+    known = _known(context, space, options)
+    image, frames, why = _described(context, kernel)
+    audit = Audit(context.target, kernel, image, frames, why, context.progress)
+    wanted, tables, total = [], set(), 0
+    directory = context.space_of(image.directory) if image is not None else kernel
+    for one, its_space in opened(known, kernel):
+        pages = whole_space(its_space, progress=context.progress)
+        tables |= set(pages.tables)
+        if options.every_process or its_space.root == space.root:
+            own_upper = one.root == directory.root or not shares_upper_half(its_space, directory)
+            lone = not options.every_process
+            wanted.append(Audited(one, its_space, pages, own_upper or lone))
+    audit.know_tables(tables)
+    report = Report("pagewalk", "")
+    for audited in wanted:
+        audit.judge(audited)
+        total += audited.pages.count
+        report.not_checked += missing(audited.pages)
+        if not options.every_process:
+            report.facts.append(("cr3", f"{audited.space.root:#x}, {audited.known.name}"))
+    audit.report(report)
+    if options.every_process:
+        _missing(report, known)
+    findings = len(report.findings)
+    verdict = f"{findings} finding{'s' * (findings != 1)}" if findings else "sound as far as checked"
+    report.summary = f"{verdict}: {total:,} pages in {len(wanted)} address space{'s' * (len(wanted) != 1)}"
+    return report
+
+
+def _described(context: Context, space: AddressSpace) -> tuple[KernelImage | None, ListProfile | None, str]:
+    """The kernel's image and frames when docs/spec.md describes it and §2 holds already, else why not."""
+    try:
+        profile = context.profile
+        image = read_image(context.target, space)
+    except (KernelError, ReadFault) as error:
+        return None, None, str(error)
+    if image is None:
+        return None, None, f"profile {profile.name} has no layout"
+    if not image.directory:
+        return None, None, "before boot step 9, docs/spec.md §2 does not hold yet"
+    return image, profile.frames, ""
+
+
+def _missing(report: Report, known: KnownSpaces) -> None:
+    report.not_checked += [Absent(what, why) for what, why in known.missing]
+    if known.without_profile:
+        report.facts.append(("processes", f"their spaces are not known: {known.without_profile}"))
 
 
 COMMAND = Command(
     "pagewalk",
-    "Translate an address level by level, or list the whole address space as ranges.",
-    "With an ADDRESS (a number or any expression) every level is shown with its raw entry; rights are\n"
-    "those effective over all levels. Without one, all mappings are listed, coalesced where address,\n"
-    "physical address, page size and rights continue; aliases are kept.",
+    "Translate an address level by level, or list, audit and compare whole address spaces.",
+    "With an ADDRESS (a number or any expression) every level is shown with its raw entry; rights are those\n"
+    "effective over all levels. Without one, all mappings are listed, coalesced where address, physical\n"
+    "address, page size and rights continue; aliases are kept. Works with any x86-64 kernel, no symbols\n"
+    "needed; what needs a known kernel says so. Ctrl-C ends a long walk. Exit code (in $coronel_exit):\n"
+    "0 clean, 1 findings, 2 could not check.\n"
+    "\n"
+    "  pagewalk $rsp                                every level of one address\n"
+    "  pagewalk $rsp --access w --cpl 3             would a write in ring 3 succeed, and if not, why\n"
+    "  pagewalk --why                               the fault that stopped the Coronel kernel\n"
+    "  pagewalk --why --error 2 0xdeadb000          a fault of any kernel, by its error code\n"
+    "  pagewalk --writable --range 0-0x80000000     some of the space\n"
+    "  pagewalk --fold                              a Linux guest without its 65,536 aliases\n"
+    "  pagewalk --find-physical 0x3fe000            who maps this page\n"
+    "  pagewalk --audit --every-process             rights, page tables, free frames, layout\n"
+    "  pagewalk --save before.json                  and later: pagewalk --diff before.json",
     "pagewalk g_kernel_heap",
     (
         Option(
@@ -154,9 +205,36 @@ COMMAND = Command(
             True,
         ),
         Option(
-            "--audit", "of the whole space, check the rights too: W^X, user bit in the upper half, null guard"
+            "--access",
+            "of one address, whether a read, write or fetch (r, w, x) succeeds, and if not, why",
+            "r|w|x",
         ),
+        Option("--cpl", "the privilege of that access: 0 (default) or 3", "0|3"),
+        Option("--why", "explain the page fault that the CPU took at CR2, or at ADDRESS"),
+        Option(
+            "--error", "the fault's error code, for --why with a kernel that does not stop for faults", "CODE"
+        ),
+        Option(
+            "--compare",
+            "check this walk against QEMU's own: `info tlb`, or `gva2gpa` at samples of a large space",
+        ),
+        Option(
+            "--audit",
+            "check W^X, user bits, null guard, page tables; with a known kernel its layout and free frames",
+        ),
+        Option("--find-physical", "every mapping of that physical page in every known address space", "P"),
+        Option("--writable", "list only what can be written"),
+        Option("--executable", "list only what can be executed"),
+        Option("--user", "list only what ring 3 can reach"),
+        Option("--huge", "list only pages larger than 4 KiB"),
+        Option("--range", "list only what touches the addresses from A to B", "A-B"),
+        Option("--fold", "list aliases (the same pages at several addresses) once, with their number"),
+        Option("--pages", "list page by page, not coalesced"),
+        Option("--save", "keep the space in a file, for --diff", "FILE"),
+        Option("--diff", "show what changed since the file was saved", "FILE"),
         Option("--cr3", "walk the tables at this physical address instead of the current CR3", "X"),
+        Option("--process", "walk the tables of the process with that number", "PID"),
+        Option("--every-process", "list or audit every address space that is known"),
     ),
     run,
 )

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 from coronel_gdb.errors import TargetError
-from coronel_gdb.protocols import Target
+from coronel_gdb.protocols import HasMonitor, Target
+from model.cpu_state import CpuState, PagingKind, Registers, cpu_state, paging_kind
 from model.paging import PagingMode
 from model.types import PhysicalAddress
 
-_CR0_PE, _CR0_PG = 1 << 0, 1 << 31
-_CR4_PAE, _CR4_LA57 = 1 << 5, 1 << 12
-_EFER_LMA, _EFER_NXE = 1 << 10, 1 << 11
 _ROOT_MASK = 0x000F_FFFF_FFFF_F000
 
 
@@ -21,15 +19,18 @@ class Cpu:
     cr3: int
     cr4: int
     efer: int
+    physical_bits: int = 52
+    """MAXPHYADDR where the host can tell, else the most there is: then bits 51:M count as address."""
+
+    @property
+    def kind(self) -> PagingKind:
+        """The kind of paging."""
+        return paging_kind(self.cr0, self.cr4, self.efer)
 
     @property
     def mode(self) -> str:
         """The paging mode by its name in the SDM."""
-        if not self.cr0 & _CR0_PG:
-            return "paging off, protected mode" if self.cr0 & _CR0_PE else "paging off, real mode"
-        if self.efer & _EFER_LMA:
-            return "5-level" if self.cr4 & _CR4_LA57 else "4-level"
-        return "PAE (32-bit)" if self.cr4 & _CR4_PAE else "32-bit"
+        return self.kind.value
 
     @property
     def root(self) -> PhysicalAddress:
@@ -38,17 +39,43 @@ class Cpu:
 
     def paging(self) -> PagingMode:
         """The parameters of the walk; `TargetError` unless the CPU is in long mode with paging on."""
-        if not (self.cr0 & _CR0_PG and self.efer & _EFER_LMA):
+        return self.state().mode
+
+    def state(
+        self,
+        *,
+        rflags: int = 0,
+        pkru: int = 0,
+        pkrs: int = 0,
+        physical_bits: int = 52,
+        huge_pages: bool = True,
+    ) -> CpuState:
+        """What decides about an access, for `model.access`; `TargetError` as in `paging`.
+
+        The other registers, MAXPHYADDR and 1-GByte pages are the caller's to find out: without them
+        reserved address bits are those that no processor has, and RFLAGS.AC and all keys are 0.
+        """
+        if not self.kind.walked:
             raise TargetError(
                 f"no 64-bit paging yet ({self.mode}, cr0 {self.cr0:#x}): "
                 "let the kernel boot first, for example `break coronel_checkpoint` and `continue`"
             )
-        return PagingMode(
-            levels=5 if self.cr4 & _CR4_LA57 else 4,
-            nx_enabled=bool(self.efer & _EFER_NXE),
-        )
+        registers = Registers(self.cr0, self.cr4, self.efer, rflags, pkru, pkrs)
+        return cpu_state(registers, physical_bits=physical_bits, huge_pages=huge_pages)
 
 
 def read_cpu(target: Target) -> Cpu:
     """The state of the current CPU; `TargetError` when a register cannot be had."""
-    return Cpu(*(target.register(name) for name in ("cr0", "cr3", "cr4", "efer")))
+    cr0, cr3, cr4, efer = (target.register(name) for name in ("cr0", "cr3", "cr4", "efer"))
+    return Cpu(cr0, cr3, cr4, efer, _physical_bits(target))
+
+
+def _physical_bits(target: Target) -> int:
+    """MAXPHYADDR of the first CPU by QEMU's object model, 52 when nobody knows."""
+    if not isinstance(target, HasMonitor):
+        return 52
+    try:
+        answer = target.monitor("qom-get /machine/unattached/device[0] phys-bits").strip()
+    except TargetError:
+        return 52
+    return int(answer) if answer.isdecimal() and 32 <= int(answer) <= 52 else 52

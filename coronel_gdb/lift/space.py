@@ -4,7 +4,7 @@ The debugger is never asked to translate: what is read here is exactly what the 
 `model.paging` reaches, so a damaged table shows as a fault with its level and not as a failed read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from coronel_gdb.errors import ReadFault
@@ -13,6 +13,7 @@ from model.paging import FaultReason, PageFault, PagingMode, Translation, walk
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, align_down
 
 _LARGEST_READ_BYTES = 64 << 20
+_MOST_TABLES_KEPT = 8192  # 32 MiB: a walk of a larger space reads some tables twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,28 @@ class AddressSpace:
         self.root = root
         self.mode = mode
         self._tables: dict[int, bytes | None] = {}
+
+    def load(self, addresses: Iterable[int]) -> None:
+        """Read the tables at these physical addresses now, neighbours together; `table` has them then."""
+        wanted = sorted({address for address in addresses if address not in self._tables})
+        if len(self._tables) + len(wanted) > _MOST_TABLES_KEPT:
+            self._tables.clear()
+        first = 0
+        for at in range(1, len(wanted) + 1):
+            if at == len(wanted) or wanted[at] != wanted[at - 1] + PAGE_BYTES:
+                self._load_neighbours(wanted[first], at - first)
+                first = at
+
+    def _load_neighbours(self, start: int, count: int) -> None:
+        try:
+            data = self.memory.read(PhysicalAddress(start), count * PAGE_BYTES)
+        except ReadFault:
+            # One of them cannot be read: `table` finds out which.
+            for address in range(start, start + count * PAGE_BYTES, PAGE_BYTES):
+                self.table(PhysicalAddress(address))
+            return
+        for offset in range(0, count * PAGE_BYTES, PAGE_BYTES):
+            self._tables[start + offset] = data[offset : offset + PAGE_BYTES]
 
     def table(self, address: PhysicalAddress) -> bytes | None:
         """The 4096 bytes of the table at that physical address, None when they cannot be read."""

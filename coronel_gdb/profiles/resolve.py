@@ -11,6 +11,7 @@ from coronel_gdb.layout.facts import KernelFacts
 from coronel_gdb.profiles.schema import (
     HeapProfile,
     ListProfile,
+    ProcessProfile,
     Profile,
     ResolvedProfile,
     Structure,
@@ -19,6 +20,7 @@ from model import layouts
 from model.records import HeapRules
 from model.types import VirtualAddress
 
+_OPTIONAL = "processes"
 _NODE_SECTIONS = {"frames": "node", "regions": "node", "heap": "block"}
 
 
@@ -89,6 +91,12 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         raise KernelError(
             f"profile {profile.name} does not fit the kernel's types: no {', no '.join(missing)}"
         )
+    processes, no_processes = None, f"the profile {profile.name} knows no processes"
+    if _OPTIONAL in profile.sections:
+        process = structure(_OPTIONAL, "type", "fields")
+        if process is not None:
+            processes = ProcessProfile(profile.text(_OPTIONAL, "list"), process)
+        no_processes = f"the kernel has no {', no '.join(missing)}" if missing else ""
     rules = HeapRules(
         block.size_bytes,
         profile.number("heap", "alignment_bytes"),
@@ -102,6 +110,8 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         HeapProfile(profile.text("heap", "pointer"), heap, block, rules),
         ListProfile(profile.text("frames", "pointer"), manager, node),
         ListProfile(profile.text("regions", "pointer"), regions, region),
+        processes,
+        no_processes,
     )
 
 
@@ -109,6 +119,8 @@ def _facts(profile: Profile, kernel: Path | None) -> tuple[KernelFacts, str]:
     types, constants = [], [profile.text("heap", "magic_free"), profile.text("heap", "magic_used")]
     for section, node in _NODE_SECTIONS.items():
         types += [profile.text(section, "type"), profile.text(section, node)]
+    if _OPTIONAL in profile.sections:
+        types.append(profile.text(_OPTIONAL, "type"))
     if kernel is None:
         return _declared(constants), "docs/spec.md, not verified: no kernel file"
     try:

@@ -85,11 +85,24 @@ class ListProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessProfile:
+    """How processes are laid out; `head` is the symbol of the pointer to the first one."""
+
+    head: str
+    process: Structure
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedProfile:
-    """A profile with the kernel's own layouts; `source` says where those come from."""
+    """A profile with the kernel's own layouts; `source` says where those come from.
+
+    A kernel need not have processes: then `processes` is None and `no_processes` says why.
+    """
 
     name: str
     source: str
     heap: HeapProfile
     frames: ListProfile
     regions: ListProfile
+    processes: ProcessProfile | None = None
+    no_processes: str = ""

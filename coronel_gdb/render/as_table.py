@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from coronel_gdb.render.dialect import Dialect, watch, writes
 from coronel_gdb.report import Finding, Report, Table
 
+_LONG = 1000  # rows: tabulate takes 60 µs for each
+
 
 def render(report: Report, dialect: Dialect = Dialect.GDB, *, verbose: bool = False) -> str:
     """The report, without a newline at its end; everything that is known of a finding when `verbose`."""
@@ -43,6 +45,8 @@ def _labelled(label: str, lines: Sequence[str]) -> list[str]:
 
 
 def _table(table: Table) -> list[str]:
+    if len(table.rows) > _LONG:
+        return _long(table)
     rows = [
         [_cell(cell, column in table.hexadecimal) for column, cell in zip(table.columns, row, strict=True)]
         for row in table.rows
@@ -60,6 +64,28 @@ def _table(table: Table) -> list[str]:
         )
         lines = text.splitlines()
     return [f"  {line}".rstrip() for line in lines]
+
+
+def _long(table: Table) -> list[str]:
+    """What tabulate prints, column by column: a hundred thousand rows in a fraction of a second."""
+    columns = []
+    for head, cells in zip(table.columns, zip(*table.rows, strict=True), strict=True):
+        texts = _cells(cells, head in table.hexadecimal)
+        width = max(len(head) + 2, *map(len, texts))
+        pad = str.rjust if isinstance(cells[0], int) else str.ljust
+        columns.append([pad(head, width), "-" * width, *(pad(text, width) for text in texts)])
+    return [f"  {'  '.join(row)}".rstrip() for row in zip(*columns, strict=True)]
+
+
+def _cells(cells: Sequence[object], hexadecimal: bool) -> list[str]:
+    """`_cell` of each; faster where all are of one type and none is negative."""
+    kinds = set(map(type, cells))
+    if kinds == {str}:
+        return list(map(str, cells))
+    numbers = [cell for cell in cells if type(cell) is int and cell >= 0]
+    if hexadecimal and len(numbers) == len(cells):
+        return list(map(hex, numbers))
+    return [_cell(cell, hexadecimal) for cell in cells]
 
 
 def _tabulate() -> Callable[..., str] | None:

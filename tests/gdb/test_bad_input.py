@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -213,14 +212,33 @@ def test_a_lock_that_is_held_means_busy_not_corrupt(victim: Stopped) -> None:
     assert report["findings"] == []
 
 
-def test_ctrl_c_ends_a_walk_that_would_take_for_ever(victim: Stopped, tmp_path: Path) -> None:
-    """A top table whose entries all refer to itself: 512^4 pages."""
-    gdb = victim.gdb
+def poke_tables(gdb: Gdb, *entries: int) -> int:
+    """Fill the free frames from the lowest on, each with 512 equal entries; the address of the first."""
     root = gdb.evaluate("*(unsigned long *)&g_physical_manager->free_list_->address")
     gdb.run("maintenance packet Qqemu.PhyMemMode:1")
-    entry = (root | 3).to_bytes(8, "little").hex()
-    gdb.mi(f"-data-write-memory-bytes {root:#x} {entry} 4096")
+    for number, entry in enumerate(entries):
+        word = (entry and root + 4096 * (entry - 1) | 3).to_bytes(8, "little").hex()
+        gdb.mi(f"-data-write-memory-bytes {root + 4096 * number:#x} {word} 4096")
     gdb.run("maintenance packet Qqemu.PhyMemMode:0")
+    return root
+
+
+def test_a_table_of_self_maps_is_said_at_once(victim: Stopped) -> None:
+    """A top table whose entries all refer to itself: 512^4 pages."""
+    root = poke_tables(victim.gdb, 1)
+    report = victim.report(f"pagewalk --cr3 {root:#x}", 0)
+    assert report["facts"]["self-maps"].startswith("512,")
+    row = report["tables"][1]["rows"][1]
+    assert (row["start"], row["entry at"], row["table"]) == (1 << 39, root + 8, root)
+    # Followed all the same to look for a page, and bounded.
+    report = victim.report(f"pagewalk --cr3 {root:#x} --find-physical {root:#x}", 2)
+    assert any("stopped after" in absent["why"] for absent in report["not_checked"])
+
+
+def test_ctrl_c_ends_a_walk_that_takes_long(victim: Stopped) -> None:
+    """Three full tables above an empty one: 512^3 of it are met."""
+    gdb = victim.gdb
+    root = poke_tables(gdb, 2, 3, 4, 0)
     command = f"pagewalk --cr3 {root:#x}"
     token = gdb.begin(f'-interpreter-exec console "{command}"')
     with pytest.raises(Exception, match="within 2 s"):

@@ -1,0 +1,150 @@
+"""The whole space as ranges: filters, folded aliases, self-maps, what could not be walked."""
+
+import argparse
+from collections.abc import Callable
+from itertools import islice
+
+from coronel_gdb.commands.walks.words import SIZES, damage, rights
+from coronel_gdb.errors import UsageError
+from coronel_gdb.lift.pages import EXECUTE, LEVEL_SHIFT, SIZE_OF_LEVEL, USER, WRITE, Pages, rights_of
+from coronel_gdb.report import Absent, Report, Table
+
+_SHOWN_BAD = 100
+_MOST_ROWS = 200_000
+COLUMNS = ("start", "end", "physical", "size", "pages", "page size", "rights")
+ADDRESSES = frozenset({"start", "end", "physical", "size"})
+
+
+def interval(text: str) -> tuple[int, int]:
+    """[A, B) of `A-B`; `UsageError` otherwise."""
+    first, dash, last = text.partition("-")
+    try:
+        start, end = int(first, 0), int(last, 0)
+    except ValueError:
+        raise UsageError(f"pagewalk: --range takes two addresses A-B, not {text}") from None
+    if not dash or not 0 <= start < end <= 1 << 64:
+        raise UsageError(f"pagewalk: --range {text} holds no address")
+    return start, end
+
+
+def chosen(pages: Pages, options: argparse.Namespace) -> Pages:
+    """The ranges that all filters let through; those that reach out of --range are shown whole."""
+    wanted = (
+        (WRITE if options.writable else 0)
+        | (EXECUTE if options.executable else 0)
+        | (USER if options.user else 0)
+    )
+    smallest = 2 if options.huge else 1
+    low, high = interval(options.range) if options.range else (0, 1 << 64)
+    if not wanted and smallest == 1 and not options.range:
+        return pages
+    return pages.chosen(
+        [
+            index
+            for index, (start, kind) in enumerate(zip(pages.starts, pages.kinds, strict=True))
+            if kind & wanted == wanted
+            and kind >> LEVEL_SHIFT >= smallest
+            and start < high
+            and start + pages.size_bytes(index) > low
+        ]
+    )
+
+
+def describe(name: str, pages: Pages, shown: Pages, *, folded: bool) -> Report:
+    """The report on one space; `name` is whose it is, or nothing."""
+    count, total = shown.count, shown.mapped_bytes()
+    of = "" if shown is pages else f" (of {pages.count:,} in {len(pages):,})"
+    summary = f"{count:,} pages in {len(shown):,} ranges, {total >> 10:,} KiB mapped{of}"
+    report = Report("pagewalk", summary)
+    report.tables.append(folded_table(shown) if folded else range_table(shown))
+    if name:
+        report.tables[0] = Table(name, *_rest(report.tables[0]))
+    if pages.self_maps:
+        report.facts.append(("self-maps", f"{len(pages.self_maps)}, listed below and not followed"))
+        report.tables.append(self_map_table(pages))
+    report.not_checked += missing(pages)
+    if len(shown) > _MOST_ROWS and not folded:
+        more = f"{len(shown) - _MOST_ROWS:,} are not listed: use --range or --fold"
+        report.not_checked.append(Absent("more ranges", more))
+    return report
+
+
+def _rest(table: Table) -> tuple[tuple[str, ...], list[tuple[object, ...]], frozenset[str]]:
+    return table.columns, list(table.rows), table.hexadecimal
+
+
+def missing(pages: Pages) -> list[Absent]:
+    """What of a space could not be walked."""
+    absent = [Absent(*damage(table)) for table in islice(pages.bad, _SHOWN_BAD)]
+    if len(pages.bad) > _SHOWN_BAD:
+        absent.append(Absent("more damaged tables", f"{len(pages.bad) - _SHOWN_BAD} are not listed"))
+    if not pages.complete:
+        absent.append(
+            Absent("rest of the space", f"stopped after {pages.count:,} pages: the tables are damaged")
+        )
+    return absent
+
+
+def range_table(pages: Pages) -> Table:
+    """Every range, in ascending order; no more rows than anybody reads."""
+    kinds = _kinds(pages)
+    if len(pages) > _MOST_ROWS:
+        pages = pages.chosen(list(range(_MOST_ROWS)))
+    rows = [
+        (start, start + count * kinds[kind][0], physical, count * kinds[kind][0], count, *kinds[kind][1:])
+        for start, physical, count, kind in zip(
+            pages.starts, pages.physical, pages.pages, pages.kinds, strict=True
+        )
+    ]
+    return Table("ranges", COLUMNS, rows, ADDRESSES)
+
+
+def folded_table(pages: Pages) -> Table:
+    """Ranges with the same pages and rights as one row, with how many there are and where the last one is."""
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for index, key in enumerate(zip(pages.physical, pages.pages, pages.kinds, strict=True)):
+        group = groups.setdefault(key, [0, index, index])
+        group[0] += 1
+        group[2] = index
+    kinds = _kinds(pages)
+    rows = [
+        (
+            pages.starts[first],
+            pages.starts[first] + count * kinds[kind][0],
+            physical,
+            count * kinds[kind][0],
+            count,
+            *kinds[kind][1:],
+            times,
+            pages.starts[last],
+        )
+        for (physical, count, kind), (times, first, last) in groups.items()
+    ]
+    return Table("ranges, aliases folded", (*COLUMNS, "times", "last at"), rows, ADDRESSES | {"last at"})
+
+
+def _kinds(pages: Pages) -> dict[int, tuple[int, str, str]]:
+    """Page size in bytes, in words, and the rights of every kind that occurs."""
+    sizes: Callable[[int], int] = SIZE_OF_LEVEL.__getitem__
+    return {
+        kind: (sizes(kind >> LEVEL_SHIFT), SIZES[sizes(kind >> LEVEL_SHIFT)], rights(rights_of(kind)))
+        for kind in set(pages.kinds)
+    }
+
+
+def self_map_table(pages: Pages) -> Table:
+    """The entries that refer to a table above themselves."""
+    rows = [
+        (
+            one.virtual,
+            one.virtual + one.span_bytes,
+            one.level.name,
+            one.index,
+            one.entry_address,
+            one.table,
+            rights(one.rights),
+        )
+        for one in pages.self_maps[:_SHOWN_BAD]
+    ]
+    columns = ("start", "end", "entry", "index", "entry at", "table", "rights")
+    return Table("self-maps", columns, rows, frozenset({"start", "end", "entry at", "table"}))

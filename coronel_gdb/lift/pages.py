@@ -1,0 +1,132 @@
+"""All pages of an address space, in columns: aliases kept, self-maps recognised, walk bounded.
+
+The rules are those of `model.paging.walk_space`, to which tests prove both decoders equal. Records would
+cost more than the walk itself, so what belongs to one range lies in four lists at one index.
+"""
+
+import sys
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from model.page_entry import Level, Rights
+from model.paging import BadTable, Range
+from model.types import PhysicalAddress, VirtualAddress
+
+WRITE, USER, EXECUTE = 1, 2, 4
+"""Rights in a `kind`: an entry's bits 1 and 2 shifted by one, and the absence of NX."""
+LEVEL_SHIFT = 3
+SIZE_OF_LEVEL = {level: Level(level).span_bytes for level in (1, 2, 3)}
+MOST_PAGES = 64 << 20
+"""256 GiB in 4 KiB pages: more is a damaged table, or a machine for which this tool is too small."""
+MOST_RANGES = 1 << 20
+MOST_VISITS = 4 << 20
+_WORTH_BULK = 1024  # tables: below, numpy's import (0.1 to 0.25 s) costs more than it saves
+
+Progress = Callable[[int], None]
+"""Is told now and then how many pages have been found; may raise to end the walk."""
+
+
+def no_progress(_: int) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfMap:
+    """An entry that refers to a table above it: a recursive map, deliberate or not.
+
+    `virtual` is the first address that goes through the entry, `span_bytes` how many do; `level`, `index`
+    and `entry_address` are the entry's, `table` is what it refers to, `rights` those down to it.
+    """
+
+    virtual: VirtualAddress
+    span_bytes: int
+    level: Level
+    index: int
+    entry_address: PhysicalAddress
+    table: PhysicalAddress
+    rights: Rights
+
+
+@dataclass(slots=True)
+class Pages:
+    """Ranges of one page size and equal effective rights, contiguous on both sides, ascending.
+
+    Range i has `pages[i]` pages from `starts[i]`, mapped to `physical[i]`; `kinds[i]` holds its rights and
+    the level of its leaves. `tables` are the tables that were met: physical address → set of levels (bit n:
+    level n). `complete` is False when a bound ended the walk.
+    """
+
+    starts: list[int] = field(default_factory=list)
+    physical: list[int] = field(default_factory=list)
+    pages: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    tables: dict[int, int] = field(default_factory=dict)
+    bad: list[BadTable] = field(default_factory=list)
+    self_maps: list[SelfMap] = field(default_factory=list)
+    complete: bool = True
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def count(self) -> int:
+        """How many pages."""
+        return sum(self.pages)
+
+    def size_bytes(self, index: int) -> int:
+        """Bytes of addresses in a range."""
+        return self.pages[index] * SIZE_OF_LEVEL[self.kinds[index] >> LEVEL_SHIFT]
+
+    def mapped_bytes(self) -> int:
+        """Bytes of addresses in all ranges."""
+        return sum(map(self.size_bytes, range(len(self.starts))))
+
+    def range(self, index: int) -> Range:
+        """One range as the model's record."""
+        kind = self.kinds[index]
+        start = self.starts[index]
+        return Range(
+            VirtualAddress(start),
+            VirtualAddress(start + self.size_bytes(index)),
+            PhysicalAddress(self.physical[index]),
+            rights_of(kind),
+            SIZE_OF_LEVEL[kind >> LEVEL_SHIFT],
+            self.pages[index],
+        )
+
+    def ranges(self) -> Iterator[Range]:
+        """All of them as the model's records."""
+        return map(self.range, range(len(self.starts)))
+
+    def chosen(self, indices: list[int]) -> "Pages":
+        """These ranges alone; everything else is the whole walk's."""
+        starts, physical, pages, kinds = (
+            [column[index] for index in indices]
+            for column in (self.starts, self.physical, self.pages, self.kinds)
+        )
+        return Pages(starts, physical, pages, kinds, self.tables, self.bad, self.self_maps, self.complete)
+
+    def at(self, virtual: int) -> int | None:
+        """Index of the range that maps `virtual`."""
+        index = bisect_right(self.starts, virtual) - 1
+        return index if index >= 0 and virtual < self.starts[index] + self.size_bytes(index) else None
+
+    def mappings_of(self, physical: int, size_bytes: int = 1) -> Iterator[tuple[int, int]]:
+        """(virtual address, index of its range) of every mapping of a byte of [physical, + size)."""
+        end = physical + size_bytes
+        sizes = SIZE_OF_LEVEL
+        columns = zip(self.physical, self.pages, self.kinds, strict=True)
+        for index, (first, pages, kind) in enumerate(columns):
+            if first < end and first + pages * sizes[kind >> LEVEL_SHIFT] > physical:
+                yield self.starts[index] + max(physical - first, 0), index
+
+
+def rights_of(kind: int) -> Rights:
+    """The model's record of a kind's rights."""
+    return Rights(bool(kind & WRITE), bool(kind & USER), bool(kind & EXECUTE))
+
+
+def bulk_is_worth_it(tables: int) -> bool:
+    """Whether to decode so many tables by numpy."""
+    return tables >= _WORTH_BULK or (tables >= _WORTH_BULK // 8 and "numpy" in sys.modules)
