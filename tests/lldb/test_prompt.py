@@ -21,6 +21,7 @@ from lab.processes import end, start
 from lab.scenarios import Scenario
 from lab.stopped import MIXED_THEN_OVERFLOW
 from tests.conformance.stops import Stop, standing
+from tests.gdb.test_bad_input import poke_tables
 
 NAMES = [command.name for command in commands()]
 OVERFLOW = Stop("overflow", Scenario("overflow", MIXED_THEN_OVERFLOW), arrival=2)
@@ -67,7 +68,7 @@ def test_an_unknown_command_is_refused(lldb: Lldb) -> None:
 
 def labelled(text: str, label: str) -> list[str]:
     """The lines of a finding behind a label."""
-    _, _, rest = text.partition(f"\n  {label:<8} ")
+    _, _, rest = text.rpartition(f"\n  {label:<8} ")  # a field may have that name too, further up
     first, *others = rest.splitlines()
     return [first, *(line.strip() for line in takewhile(lambda line: line.startswith(" " * 11), others))]
 
@@ -157,14 +158,11 @@ class Terminal:
 
 
 def test_one_ctrl_c_ends_a_walk_that_would_take_for_ever() -> None:
-    """A top table whose entries all refer to itself: 512^4 pages."""
+    """Three full tables above an empty one: 512^3 of it are met."""
     with standing(OVERFLOW) as stood:
         with Gdb() as gdb:
             gdb.attach(stood.machine.gdb_socket, KERNEL_ELF)
-            root = gdb.evaluate("*(unsigned long *)&g_physical_manager->free_list_->address")
-            gdb.run("maintenance packet Qqemu.PhyMemMode:1")
-            gdb.mi(f"-data-write-memory-bytes {root:#x} {(root | 3).to_bytes(8, 'little').hex()} 4096")
-            gdb.run("maintenance packet Qqemu.PhyMemMode:0")
+            root = poke_tables(gdb, 2, 3, 4, 0)
             gdb.run("disconnect")
         terminal = Terminal(
             f"command script import {LLDB_SCRIPT}",
