@@ -1,7 +1,7 @@
 """makedumpfile's flattened form: the pieces of a file in the order in which they were written.
 
 4096 bytes of header, then pieces, each with its offset and size as big-endian 64-bit integers before it;
-offset and size of -1 end the file. QEMU writes kdump-compressed dumps so. A later piece overwrites an earlier.
+offset and size of -1 end the file. QEMU writes a kdump so. Later pieces overwrite earlier ones.
 """
 
 from array import array
