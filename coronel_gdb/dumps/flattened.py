@@ -30,7 +30,7 @@ class Flattened:
         self.name = source.name
         self.size_bytes = 0
         self._source = source
-        self._complete = False
+        self.complete = False
         # Three columns in ascending order of place, and the few pieces that rewrite others, as written.
         self._places, self._sizes, self._offsets = array("Q"), array("Q"), array("Q")
         self._rewrites: list[tuple[int, int, int]] = []
@@ -49,7 +49,7 @@ class Flattened:
             head = read(at, _PIECE_BYTES)
             place, size = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
             if place == size == _END:
-                self._complete = True
+                self.complete = True
                 return
             at += _PIECE_BYTES
             if place + size > _MOST_BYTES or len(self._places) == _MOST_PIECES:
@@ -109,6 +109,6 @@ class Flattened:
             if start < stop:
                 data[start - offset : stop - offset] = self._source.read(at + start - place, stop - start)
                 covered += stop - start
-        if covered < size_bytes and not self._complete:
+        if covered < size_bytes and not self.complete:
             raise DumpError(f"the dump is truncated: nothing at offset {offset:#x}")
         return bytes(data)

@@ -82,12 +82,15 @@ def kdump_head(machine: bytes = b"x86_64", remarks: bytes = b"") -> bytes:
     return bytes(head)
 
 
-def flattened(plain: bytes, piece_bytes: int = 4 * PAGE, *, ends: bool = True) -> bytes:
+def flattened(
+    plain: bytes, piece_bytes: int = 4 * PAGE, *, ends: bool = True, rewrites: bool = True
+) -> bytes:
     """The pieces of a file; its beginning comes first as zeros, and last as it is."""
     parts = [b"makedumpfile\0\0\0\0" + struct.pack(">QQ", 1, 1) + bytes(PAGE - 32)]
-    order = [(0, bytes(min(512, len(plain))))]
+    first = plain[:512]
+    order = [(0, bytes(len(first)) if rewrites else first)]
     order += [(at, plain[at : at + piece_bytes]) for at in range(512, len(plain), piece_bytes)]
-    for place, data in [*order, (0, plain[:512])]:
+    for place, data in [*order, *[(0, first)] * rewrites]:
         if any(data) or place == 0:
             parts += [struct.pack(">QQ", place, len(data)), data]
     parts.append(struct.pack(">qq", -1, -1) if ends else b"")
