@@ -15,7 +15,8 @@ MAGIC = b"makedumpfile\0\0\0\0"
 _HEADER_BYTES = 4096
 _PIECE_BYTES = 16
 _END = (1 << 64) - 1
-_MOST_PIECES = 1 << 22
+_MOST_PIECES = 1 << 21
+_MOST_HOLE_BYTES = 1 << 20
 _MOST_REWRITES = 4096
 _MOST_BYTES = 1 << 56
 
@@ -52,15 +53,16 @@ class Flattened:
                 self.complete = True
                 return
             at += _PIECE_BYTES
-            if place + size > _MOST_BYTES or len(self._places) == _MOST_PIECES:
+            if not size or place + size > _MOST_BYTES or len(self._places) == _MOST_PIECES:
                 raise DumpError(f"{self.name} is damaged: its piece at offset {at:#x} is out of bounds")
             if at + size > file_bytes:
                 size = file_bytes - at  # truncated in the middle of a piece
-            if size:
-                self._places.append(place)
-                self._sizes.append(size)
-                self._offsets.append(at)
-                self.size_bytes = max(self.size_bytes, place + size)
+            if not size:
+                return
+            self._places.append(place)
+            self._sizes.append(size)
+            self._offsets.append(at)
+            self.size_bytes = max(self.size_bytes, place + size)
             at += size
 
     def _sort(self) -> None:
@@ -91,7 +93,9 @@ class Flattened:
     def read(self, offset: int, size_bytes: int) -> bytes:
         """Exactly those bytes; `DumpError` when they are not in the file."""
         end = offset + size_bytes
-        if offset < 0 or size_bytes < 0 or end > self.size_bytes:
+        # More than the file holds can only be holes: nothing sound asks for so many.
+        most = max(_MOST_HOLE_BYTES, self._source.size_bytes)
+        if offset < 0 or not 0 <= size_bytes <= most or end > self.size_bytes:
             raise DumpError(f"the dump is truncated: nothing at offset {offset:#x}")
         first = max(bisect_right(self._places, offset) - 1, 0)
         pieces = [

@@ -40,8 +40,8 @@ _SPLIT = [
 ]  # fmt: skip
 STOPS = [
     Stop("boot", "scenario=boot"),
-    Stop("mixed", MIXED_THEN_OVERFLOW, options={}),
-    Stop("overflow", MIXED_THEN_OVERFLOW, 2),
+    Stop("mixed", MIXED_THEN_OVERFLOW),
+    Stop("overflow", MIXED_THEN_OVERFLOW, 2, options={}),
     Stop("cyclic_list", "scenario=mixed,cyclic_list seed=3 ops=300", 2),
     Stop("use_after_free", "scenario=use_after_free"),
     Stop("region_overlap", "scenario=region_overlap,pte_scribble", 2),

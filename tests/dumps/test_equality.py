@@ -21,7 +21,8 @@ LINES = {
         "pagewalk 0x0000800000000000", "pagewalk no_such_symbol",
     ],
 }  # fmt: skip
-"""What is typed for a command; without an entry, its name."""
+"""What is typed for a command; without an entry, its name. All but the first on `THOROUGH` formats alone."""
+THOROUGH = {"elf", "elf_paging", "zlib_flattened"}
 OF_THE_HOST = {"status": {"paging", "profile"}}
 """Commands about the host itself: the facts that must agree all the same."""
 CANNOT: dict[str, str] = {}
@@ -33,16 +34,16 @@ FOUND = {
     "cyclic_list": {"HEAP006"},
     "use_after_free": {"HEAP001"},
     "region_overlap": {"REGION003"},
-    "kernel_user_bit": {"PAGE002"},
     "split_ram": {"HEAP001"},
 }
 """Codes that must be among the findings; of a stop without an entry there are none."""
 
 
-def lines(stop: Stop) -> Iterator[str]:
+def lines(stop: Stop, *, thorough: bool = True) -> Iterator[str]:
     for command in commands():
         if command.name not in (*CANNOT, *stop.unlisted):
-            yield from LINES.get(command.name, [command.name])
+            typed = LINES.get(command.name, [command.name])
+            yield from typed if thorough else typed[:1]
 
 
 def comparable(line: str, report: dict[str, Any]) -> dict[str, Any]:
@@ -74,9 +75,7 @@ def test_every_report_is_the_live_one(stop: Stop, tmp_path: Path, capsys: pytest
     with taken(stop, tmp_path) as dumps:
         for form in stop.formats:
             options = ("--cr3", hex(dumps.cr3)) if form == "raw" else ("--cpu", str(dumps.cpu))
-            for line in lines(stop):
-                if form == "raw" and "$rsp" in line:
-                    continue  # a raw image has no registers
+            for line in lines(stop, thorough=form in THOROUGH):
                 report, live = post_mortem(capsys, line, dumps.files[form], *options), dumps.alive(line)
                 if not same_refusal(live, report):
                     assert comparable(line, report) == comparable(line, live), (form, line)

@@ -1,4 +1,4 @@
-"""No file, whatever it claims, brings more than a `CoronelError`: no other exception, hang or large allocation.
+"""No file, whatever it says, brings more than a `CoronelError`: nothing else raised, no hang, no waste.
 
 `make fuzz` tries many more than the test does (CORONEL_FUZZ_EXAMPLES).
 """
