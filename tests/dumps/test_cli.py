@@ -109,7 +109,8 @@ def test_help_of_every_command_has_an_example_that_is_complete() -> None:
 
 def test_completion_completes() -> None:
     script = run("completion", "bash").stdout
-    ask = "COMP_WORDS=(coronel {words})\nCOMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n_coronel\necho ${{COMPREPLY[@]}}"
+    ask = "COMP_WORDS=(coronel {words})\nCOMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n_coronel\n"
+    ask += "echo ${{COMPREPLY[@]}}"
     for words, offered in [
         ("heap", "heapcheck"),
         ("pagewalk --au", "--audit"),
