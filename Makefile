@@ -4,12 +4,13 @@ PYTHON   := .venv/bin/python
 SCENARIO ?= mixed,overflow
 SEED     ?= 42
 OPS      ?= 2000
+EXAMPLES ?= 100000
 
 # qemu/ is no package, its folder `lab` is.
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test lint bench readme format clean
+.PHONY: help setup kernel demo debug test fuzz lint bench readme format clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ debug: kernel ## an interactive GDB on the kernel (SCENARIO=mixed,overflow SEED=
 test: kernel lint ## every check of the project: format, lint, types, imports, tests
 	@echo "== pytest"
 	@$(PYTHON) -m pytest
+
+fuzz: setup ## 100,000 damaged files for every reader of dumps together (EXAMPLES=100000)
+	@CORONEL_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest -q --timeout 3600 tests/dumps/test_fuzz.py
 
 lint: setup ## the checks that run nothing: format, lint, types, imports
 	@echo "== ruff format"

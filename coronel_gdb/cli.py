@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,13 @@ from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.errors import CoronelError, KernelError, UsageError
 from coronel_gdb.plugins import commands
 from coronel_gdb.profiles.schema import ResolvedProfile
-from coronel_gdb.protocols import Target
 from coronel_gdb.report import Absent, ExitCode, Report
 
 if TYPE_CHECKING:
     import argparse
+
+    from coronel_gdb.backends.dump_host import DumpTarget
+    from coronel_gdb.backends.qemu_host import QemuTarget
 
 OPTIONS = (
     Option("--dump", "a memory dump: ELF core, kdump-compressed, or raw physical memory", "FILE"),
@@ -29,7 +31,6 @@ OPTIONS = (
     Option("--format", "how to print the report: table (default) or json", "table|json"),
 )
 _READINGS = 5
-_RUNNING = "read without stopping it: a structure may be in the middle of a change"
 _EXAMPLE = "coronel heapcheck --dump vmcore --kernel kernel.elf"
 
 
@@ -97,15 +98,8 @@ def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[
     if given.get("--format") == "json" and "--json" not in rest:
         rest = ["--json", *rest]
     try:
-        source: Source | None = None
-
-        def context() -> Context:
-            nonlocal source
-            source = source or _source(given)
-            return _Context(target_of(source))
-
-        runs = settled(command, context) if "--qmp" in given else command
-        outcome = run_line(runs, rest, context)
+        target = cache(lambda: target_of(_source(given)))
+        outcome = run_line(settled(command, target), rest, lambda: _Context(target()))
     except CoronelError as error:
         outcome = failure(command, str(error))
     except KeyboardInterrupt:
@@ -170,7 +164,7 @@ def _number(given: dict[str, str], name: str, default: int | None) -> int | None
     return value
 
 
-def target_of(source: Source) -> Target:
+def target_of(source: Source) -> "DumpTarget | QemuTarget":
     """The target of a command line; a dump is opened when something of it is needed."""
     if source.dump is not None:
         from coronel_gdb.backends.dump_host import DumpTarget
@@ -183,20 +177,15 @@ def target_of(source: Source) -> Target:
     return QemuTarget(Qmp(source.qmp), source.kernel, cpu=source.cpu, cr3=source.cr3)
 
 
-def settled(command: Command, fresh: Callable[[], Context]) -> Command:
-    """The command for a guest that may be running: findings count only when two readings in a row agree."""
+def settled(command: Command, target: Callable[[], "DumpTarget | QemuTarget"]) -> Command:
+    """The command as it runs here: of a running guest, findings count when two readings in a row agree."""
 
     def run(context: Context, options: "argparse.Namespace") -> Report:
-        from coronel_gdb.backends.qemu_host import QemuTarget
-
         report = command.run(context, options)
-        if not isinstance(context.target, QemuTarget) or not context.target.running:
-            return report
         for _ in range(_READINGS):
-            if not report.findings:
+            if not report.findings or not target().reread():
                 break
-            context.target.reread()
-            before, report = _named(report), command.run(_Context(context.target), options)
+            before, report = _named(report), command.run(_Context(target()), options)
             if _named(report) == before:
                 break
         else:
@@ -204,7 +193,7 @@ def settled(command: Command, fresh: Callable[[], Context]) -> Command:
             report.not_checked.append(
                 Absent("findings", f"{_READINGS + 1} readings of the running guest differ: `stop` it first")
             )
-        report.facts.append(("running", _RUNNING))
+        report.facts += target().remarks()
         return report
 
     return replace(command, run=run)

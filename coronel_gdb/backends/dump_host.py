@@ -86,16 +86,23 @@ class DumpTarget:
             rows.append(("cpus", "no registers in this format: 4-level paging with NX is assumed"))
         if self._cr3 is not None:
             rows.append(("cr3", "given with --cr3"))
-        elif not dump.cpus:
-            rows.append(("cr3", self._inferred()))
         return [*rows, *dump.facts]
+
+    def reread(self) -> bool:
+        """A dump never changes."""
+        return False
+
+    def remarks(self) -> list[tuple[str, str]]:
+        """What every report on this target has to say: that its top table was found by sight."""
+        by_sight = self._cr3 is None and not self.dump.cpus and self._kernel.path is not None
+        return [("inferred", self._inferred())] if by_sight else []
 
     def _inferred(self) -> str:
         try:
             root, count = self._found
         except CoronelError:
             return "-"  # the row `paging` of `coronel status` says why
-        return f"inferred: the table at {root:#x} maps the kernel best of {count} that could be top tables"
+        return f"the top table {root:#x}: it maps the kernel best of {count} that may be one"
 
 
 class _Route:

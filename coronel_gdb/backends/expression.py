@@ -36,7 +36,9 @@ class Evaluator:
     def evaluate(self, expression: str) -> int:
         """The value modulo 2^64; `UsageError` says what cannot be understood, found or read."""
         try:
-            return self._sum(expression[:_LONGEST]) & U64_MASK
+            if len(expression) > _LONGEST:
+                raise UsageError("it is too long")
+            return self._sum(expression) & U64_MASK
         except UsageError as error:
             raise UsageError(f"cannot evaluate {expression[:80]}: {error}") from error
         except CoronelError as error:
@@ -69,7 +71,10 @@ class Evaluator:
     def _term(self, found: re.Match[str]) -> tuple[int, bool]:
         """Value, and whether it is a plain integer."""
         if number := found["number"]:
-            return int(number, 16 if number[:2] in ("0x", "0X") else 10), True
+            value = int(number, 16 if number[:2] in ("0x", "0X") else 10)
+            if value > U64_MASK:
+                raise UsageError(f"{number[:24]} has more than 64 bits")
+            return value, True
         if register := found["register"]:
             return self._register(_ALIASES.get(register, register)), True
         name = found["quoted"] or found["name"]

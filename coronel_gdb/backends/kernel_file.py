@@ -1,4 +1,4 @@
-"""A kernel's ELF file for a host without a debugger: symbols, expressions, and whether it is the right one."""
+"""A kernel's ELF file for a host without a debugger: symbols, expressions, and whether it is the right."""
 
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +61,7 @@ class KernelFile:
         return AddressSpace(self._target.memory, cpu.root, cpu.paging())
 
     def _judge(self) -> None:
-        """Compare code and constants with the target's memory: of a wrong file all that follows is nonsense."""
+        """Compare code and constants with the target's memory: with a wrong file all is nonsense."""
         try:
             space = self._space()
         except CoronelError:

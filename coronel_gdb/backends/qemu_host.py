@@ -17,6 +17,7 @@ _WORDS = re.compile(r"0x([0-9a-f]{16})")
 _XP_WORDS = 4096  # one answer of the monitor holds so many
 _PROBE_BYTES = 64
 _PROBES = 3
+_RUNNING = "read without stopping it: a structure may be in the middle of a change"
 
 
 class QemuTarget:
@@ -34,10 +35,15 @@ class QemuTarget:
         status = self._qmp.execute("query-status")
         return isinstance(status, dict) and bool(status.get("running"))
 
-    def reread(self) -> None:
-        """Forget the registers and what the guest was doing: it has run on."""
-        for name in ("running", "_registers"):
-            self.__dict__.pop(name, None)
+    def reread(self) -> bool:
+        """Whether another reading may differ: the guest runs. Its registers are forgotten then."""
+        if self.running:
+            self.__dict__.pop("_registers", None)
+        return self.running
+
+    def remarks(self) -> list[tuple[str, str]]:
+        """What every report on this target has to say: that the guest runs."""
+        return [("running", _RUNNING)] if self.running else []
 
     @cached_property
     def memory(self) -> PhysicalMemory:

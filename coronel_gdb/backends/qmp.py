@@ -22,18 +22,25 @@ class Qmp:
         self._socket.settimeout(_GREETING_SECONDS)
         self._buffer = b""
         try:
-            self._socket.connect(str(path))
+            self._greet()
+        except BaseException:
+            self.close()
+            raise
+
+    def _greet(self) -> None:
+        try:
+            self._socket.connect(str(self.path))
         except OSError as error:
             # A path that is too long for a socket has no errno's words.
-            raise TargetError(f"cannot connect to QEMU at {path}: {error.strerror or error}") from error
+            raise TargetError(f"cannot connect to QEMU at {self.path}: {error.strerror or error}") from error
         try:
             if "QMP" not in self._line():
                 raise TargetError(
-                    f"{path} is no QMP socket: QEMU has one with `-qmp unix:PATH,server=on,wait=off`"
+                    f"{self.path} is no QMP socket: QEMU has one with `-qmp unix:PATH,server=on,wait=off`"
                 )
         except TimeoutError as error:
             raise TargetError(
-                f"no greeting from {path}: a QMP socket serves one client at a time, is another connected?"
+                f"no greeting from {self.path}: QMP serves one client at a time, is another connected?"
             ) from error
         self._socket.settimeout(_SECONDS)
         self.execute("qmp_capabilities")

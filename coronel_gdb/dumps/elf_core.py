@@ -1,8 +1,8 @@
 """ELF cores as QEMU's `dump-guest-memory` writes them, 32 and 64 bits, with paging off and on.
 
-With paging on (`-p`) the segments name only what the CPUs' tables map, though the file holds all RAM, block by
-block in ascending order. Two segments whose distance in the file equals their physical distance leave no room
-for a hole between them: what lies there is read too, and `facts` say that its place was inferred.
+With paging on (`-p`) the segments name only what the CPUs' tables map, though the file holds all RAM, block
+by block in ascending order. Two segments whose distance in the file equals their physical distance leave no
+room for a hole between them: what lies there is read too, and `facts` say that its place was inferred.
 """
 
 import struct

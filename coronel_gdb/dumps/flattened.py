@@ -1,7 +1,7 @@
 """makedumpfile's flattened form: the pieces of a file in the order in which they were written.
 
 4096 bytes of header, then pieces, each with its offset and size as big-endian 64-bit integers before it;
-offset and size of -1 end the file. QEMU writes kdump-compressed dumps so. A later piece overwrites an earlier.
+offset and size of -1 end the file. QEMU writes a kdump so. Later pieces overwrite earlier ones.
 """
 
 from array import array
@@ -15,7 +15,8 @@ MAGIC = b"makedumpfile\0\0\0\0"
 _HEADER_BYTES = 4096
 _PIECE_BYTES = 16
 _END = (1 << 64) - 1
-_MOST_PIECES = 1 << 22
+_MOST_PIECES = 1 << 21
+_MOST_HOLE_BYTES = 1 << 20
 _MOST_REWRITES = 4096
 _MOST_BYTES = 1 << 56
 
@@ -30,7 +31,7 @@ class Flattened:
         self.name = source.name
         self.size_bytes = 0
         self._source = source
-        self._complete = False
+        self.complete = False
         # Three columns in ascending order of place, and the few pieces that rewrite others, as written.
         self._places, self._sizes, self._offsets = array("Q"), array("Q"), array("Q")
         self._rewrites: list[tuple[int, int, int]] = []
@@ -49,18 +50,19 @@ class Flattened:
             head = read(at, _PIECE_BYTES)
             place, size = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
             if place == size == _END:
-                self._complete = True
+                self.complete = True
                 return
             at += _PIECE_BYTES
-            if place + size > _MOST_BYTES or len(self._places) == _MOST_PIECES:
+            if not size or place + size > _MOST_BYTES or len(self._places) == _MOST_PIECES:
                 raise DumpError(f"{self.name} is damaged: its piece at offset {at:#x} is out of bounds")
             if at + size > file_bytes:
                 size = file_bytes - at  # truncated in the middle of a piece
-            if size:
-                self._places.append(place)
-                self._sizes.append(size)
-                self._offsets.append(at)
-                self.size_bytes = max(self.size_bytes, place + size)
+            if not size:
+                return
+            self._places.append(place)
+            self._sizes.append(size)
+            self._offsets.append(at)
+            self.size_bytes = max(self.size_bytes, place + size)
             at += size
 
     def _sort(self) -> None:
@@ -91,7 +93,9 @@ class Flattened:
     def read(self, offset: int, size_bytes: int) -> bytes:
         """Exactly those bytes; `DumpError` when they are not in the file."""
         end = offset + size_bytes
-        if offset < 0 or size_bytes < 0 or end > self.size_bytes:
+        # More than the file holds can only be holes: nothing sound asks for so many.
+        most = max(_MOST_HOLE_BYTES, self._source.size_bytes)
+        if offset < 0 or not 0 <= size_bytes <= most or end > self.size_bytes:
             raise DumpError(f"the dump is truncated: nothing at offset {offset:#x}")
         first = max(bisect_right(self._places, offset) - 1, 0)
         pieces = [
@@ -109,6 +113,6 @@ class Flattened:
             if start < stop:
                 data[start - offset : stop - offset] = self._source.read(at + start - place, stop - start)
                 covered += stop - start
-        if covered < size_bytes and not self._complete:
+        if covered < size_bytes and not self.complete:
             raise DumpError(f"the dump is truncated: nothing at offset {offset:#x}")
         return bytes(data)

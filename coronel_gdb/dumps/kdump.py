@@ -2,7 +2,7 @@
 
 Block 0 is the header, block 1 the sub-header; then two bitmaps, one bit a page: the first has the pages that
 are RAM, the second those that were dumped. For each dumped page follows a descriptor of 24 bytes, in order of
-address: offset, size, flags. So a page is found by counting bits, and the bitmaps and a running count are kept.
+address: offset, size, flags. So a page is found by counting bits; bitmaps and a running count are kept.
 """
 
 import struct

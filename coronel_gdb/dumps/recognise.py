@@ -40,6 +40,8 @@ def open_dump(path: Path) -> Dump:
             return kdump.open_kdump(inner, ", flattened")
         if head.startswith(elf_core.MAGIC):
             return elf_core.open_elf(inner)
+        if not inner.complete:
+            raise DumpError(f"{path} is truncated: its header was to come last")
         raise DumpError(f"{path} is a flattened file, but neither kdump nor ELF is in it")
     for magic, name in _OTHERS:
         if head.startswith(magic):

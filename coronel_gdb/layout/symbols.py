@@ -57,7 +57,7 @@ class SymbolFile:
         try:
             self.segments = tuple(self._load_segments())
             self._symbols = dict(self._read())
-        except (struct.error, ValueError, IndexError) as error:
+        except (struct.error, ValueError, IndexError, OverflowError) as error:
             raise KernelError(f"the kernel file {path} is damaged: {error}") from error
         if not self._symbols:
             raise KernelError(f"the kernel file {path} has no symbols: it was stripped")
@@ -78,6 +78,7 @@ class SymbolFile:
     def _function(self, name: str) -> Symbol | None:
         """A function's symbol ends with its parameters, which nobody types."""
         starts = tuple(one.encode() for one in encodings(name) if one.startswith("_Z"))
+        starts += tuple(one.replace(b"_ZN", b"_ZNK", 1) for one in starts)  # a const member
         found = {
             symbol for text, symbol in self._symbols.items() if symbol.is_function and text.startswith(starts)
         }
