@@ -7,12 +7,13 @@ OPS      ?= 2000
 AMOUNT   ?= 1
 HARDWARE_SEED ?= 0x5eed
 SECONDS  ?= 60
+EXAMPLES ?= 100000
 
 # qemu/ is no package, its folder `lab` is.
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean differential
+.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean differential fuzz
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +43,8 @@ hardware: kernel ## the page walk against QEMU, Bochs, KVM and a formula (AMOUNT
 
 mutate: setup ## mutation score of the tests of the page walk (about ten minutes)
 	@$(PYTHON) -m lab mutate
+fuzz: setup ## 100,000 damaged files for every reader of dumps together (EXAMPLES=100000)
+	@CORONEL_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest -q --timeout 3600 tests/dumps/test_fuzz.py
 
 lint: setup ## the checks that run nothing: format, lint, types, imports
 	@echo "== ruff format"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import gdb
 
-from coronel_gdb.backends.gdb_host import GdbTarget
+from coronel_gdb.backends.gdb_core import current_target
 from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.backends.surface import Progress, failure, interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
@@ -25,7 +25,7 @@ def install(problems: tuple[tuple[str, str], ...] = ()) -> None:
     profiles: dict[object, ResolvedProfile] = {}
 
     def context(progress: Progress) -> Context:
-        return Context(GdbTarget(kept), problems, profiles, progress)
+        return Context(current_target(kept), problems, profiles, progress)
 
     for command in available:
         _GdbCommand(f"coronel {command.name}", command, context)

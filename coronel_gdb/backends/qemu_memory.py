@@ -10,6 +10,7 @@ import re
 import stat
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,6 +149,30 @@ def find_qemu(connection: str) -> int:
     if len(owners) != 1:
         raise TargetError(f"{len(owners)} processes hold the stub's socket {connection}")
     return owners[0]
+
+
+def own_connections() -> list[str]:
+    """The other ends of this process's own sockets, as `find_qemu` takes them."""
+    import socket  # here: only LLDB does not say what it is connected to
+
+    found = []
+    for link in _own_links():
+        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(link)) as own:
+            peer = own.getpeername()
+            if own.family == socket.AF_UNIX and peer:
+                found.append(str(peer))
+            elif own.family in (socket.AF_INET, socket.AF_INET6):
+                found.append(f"{str(peer[0]).removeprefix('::ffff:')}:{peer[1]}")
+    return list(dict.fromkeys(found))
+
+
+def _own_links() -> list[int]:
+    numbers = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if str(link.readlink()).startswith("socket:["):
+                numbers.append(int(link.name))
+    return sorted(numbers)
 
 
 def _socket_inodes(connection: str) -> Iterator[int]:

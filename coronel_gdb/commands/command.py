@@ -62,7 +62,7 @@ class Context:
         except KernelError as error:
             if kernel is None:
                 raise KernelError(
-                    "no kernel loaded: name its ELF file first (in GDB: `file KERNEL.elf`)"
+                    "no kernel loaded: name its ELF file (GDB: `file KERNEL`, LLDB: `target create KERNEL`)"
                 ) from error
             raise
         if key is not None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from lab import differential
+from lab.bench_dumps import dumps
 from lab.bench_pages import page_walks
 from lab.check_bench import checkers
 from lab.machine import Machine
@@ -26,6 +27,7 @@ def main(_arguments: Sequence[str] = ()) -> int:
     print("\nmodel against kernel, random sequences")
     differential.run(SEQUENCES_SECONDS, seed=1, length=120)
     page_walks()
+    dumps()
     return 0
 
 

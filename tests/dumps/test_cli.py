@@ -1,0 +1,228 @@
+"""The command line: exit codes, errors, help, completion, pipes, Ctrl-C; a QEMU by its QMP socket."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from coronel_gdb.backends.qemu_host import MonitorMemory, QemuTarget
+from coronel_gdb.backends.qemu_memory import RamMap, ram_map
+from coronel_gdb.backends.qmp import Qmp
+from coronel_gdb.errors import ReadFault
+from coronel_gdb.plugins import commands
+from lab.machine import Machine
+from lab.paths import BOOT_ELF, KERNEL_ELF, ROOT
+from lab.stopped import MIXED_THEN_OVERFLOW, Stopped
+from model.types import PhysicalAddress
+
+CORONEL = [sys.executable, "-m", "coronel_gdb.cli"]
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CORONEL, *map(str, words)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def dump(corrupted: Stopped, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("cli") / "vm core"
+    assert corrupted.machine.monitor(f'dump-guest-memory -z "{path}"') == ""
+    yield path
+    path.unlink()
+
+
+def test_the_table_is_what_the_debugger_prints(corrupted: Stopped, dump: Path) -> None:
+    done = run("heapcheck", "--dump", dump, "--kernel", KERNEL_ELF)
+    assert done.stdout == corrupted.gdb.console("heapcheck")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert run("frames", f"--dump={dump}", f"--kernel={KERNEL_ELF}").returncode == 0
+
+
+def test_json_by_either_option(dump: Path) -> None:
+    options = ("--dump", dump, "--kernel", KERNEL_ELF)
+    reports = [run("heapcheck", "--json", *options), run("heapcheck", *options, "--format", "json")]
+    assert reports[0].stdout == reports[1].stdout
+    assert json.loads(reports[0].stdout)["exit_code"] == 1
+    refusal = run("heapcheck", "--dump", "/nowhere", "--json")
+    assert json.loads(refusal.stdout)["error"] == "cannot open the dump /nowhere: No such file or directory"
+    assert (refusal.returncode, refusal.stderr) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["heapchek"], "coronel: no command heapchek; there are: heapcheck, "),
+        (["heapcheck"], "heapcheck: nothing to look at: --dump FILE or --qmp SOCKET, one of them"),
+        (["heapcheck", "--dump"], "coronel: --dump needs a value"),
+        (["heapcheck", "--dump", "{dump}"], "heapcheck: no kernel file: name it with --kernel KERNEL.elf"),
+        (["heapcheck", "--dump", "{dump}", "--qmp", "x"], "heapcheck: nothing to look at: "),
+        (["heapcheck", "--dump", "{dump}", "--kernel", "/none"], "heapcheck: no kernel file at /none"),
+        (["heapcheck", "--dump", "{dump}", "--kernel", "{dump}"], "heapcheck: the kernel file "),
+        (["heapcheck", "--dump", "{dump}", "--cpu", "one"], "heapcheck: --cpu takes a number, not one"),
+        (["heapcheck", "--dump", "{dump}", "--format", "xml"], "coronel: --format takes table or json"),
+        (["heapcheck", "--dump", "{dump}", "--nonsense"], "heapcheck: heapcheck: unrecognized arguments"),
+        (["heapcheck", "--qmp", "/none"], "heapcheck: cannot connect to QEMU at /none: No such file"),
+        (["completion", "fish"], "coronel: completion is there for bash and zsh, not for fish"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_2(dump: Path, words: list[str], message: str) -> None:
+    done = run(*(word.format(dump=dump) for word in words))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(message.replace("heapcheck: heapcheck: ", "heapcheck: "))
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_kernel_that_is_not_the_dumps(dump: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.elf"
+    data = bytearray(KERNEL_ELF.read_bytes())
+    for offset in (0x1000, 0x13000):  # its code and its constants
+        data[offset : offset + 64] = bytes(64)
+    other.write_bytes(data)
+    done = run("heapcheck", "--dump", dump, "--kernel", other)
+    assert done.returncode == 2
+    assert done.stderr == f"heapcheck: {other} is not the kernel in this memory: its code differs\n"
+
+
+def test_help_of_every_command_has_an_example_that_is_complete() -> None:
+    overview = run("--help")
+    assert overview.returncode == 0
+    for command in commands():
+        assert f"  {command.name} " in overview.stdout
+        for words in ([command.name, "--help"], ["help", command.name]):
+            text = run(*words).stdout
+            assert command.summary in text
+            assert "--kernel ELF" in text
+            assert text.splitlines()[-1].startswith(f"example: coronel {command.name}")
+            assert "--dump vmcore --kernel kernel.elf" in text.splitlines()[-1]
+    assert run().returncode == 2
+    assert run("--version").stdout.startswith("coronel-gdb ")
+
+
+def test_completion_completes() -> None:
+    script = run("completion", "bash").stdout
+    ask = "COMP_WORDS=(coronel {words})\nCOMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n_coronel\n"
+    ask += "echo ${{COMPREPLY[@]}}"
+    for words, offered in [
+        ("heap", "heapcheck"),
+        ("pagewalk --au", "--audit"),
+        ("frames --d", "--dump"),
+        ("frames --format j", "json"),
+    ]:
+        text = f"{script}\n{ask.format(words=words)}"
+        done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == offered
+    if shutil.which("zsh"):
+        subprocess.run(["zsh", "-n", "-c", run("completion", "zsh").stdout], check=True)
+
+
+def test_a_reader_that_has_seen_enough(dump: Path) -> None:
+    line = f"{' '.join(CORONEL)} pagewalk --dump '{dump}' --kernel {KERNEL_ELF}; echo $? >&3"
+    shell = ["bash", "-c", f"exec 3>&1; {{ {line}; }} | true"]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.stdout.strip() == "0"
+
+
+def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
+    """While it waits for a QMP server that says nothing."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "q"))
+        server.listen(1)
+        words = [*CORONEL, "heapcheck", "--qmp", str(tmp_path / "q")]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = server.accept()
+            with connection:
+                time.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+                _, error = process.communicate(timeout=10)
+    assert error == "heapcheck: interrupted, nothing was checked\n"
+    assert process.returncode == 2
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Machine]:
+    with Machine(BOOT_ELF, MIXED_THEN_OVERFLOW) as machine:
+        machine.wait_for_serial("coronel: checkpoint 2")
+        yield machine
+
+
+def test_a_running_qemu_is_read_and_left_running(running: Machine) -> None:
+    options = ("--qmp", running.qmp_socket, "--kernel", KERNEL_ELF)
+    live = run("heapcheck", *options)
+    assert live.returncode == 1
+    assert "HEAP001" in live.stdout
+    assert "running  " in live.stdout.replace("running     ", "running  ")
+    assert "read without stopping it: a structure may be in the middle of a change" in live.stdout
+    assert "status: running" in running.monitor("info status")
+    status = json.loads(run("status", "--json", *options).stdout)["facts"]
+    assert status["memory"] == f"physical, from the memory of QEMU (pid {running.pid}), 128 MiB"
+    assert run("frames", *options).returncode == 0
+
+
+def test_a_paused_qemu_is_left_paused_and_nothing_is_said_of_running(running: Machine) -> None:
+    running.monitor("stop")
+    options = ("--qmp", running.qmp_socket, "--kernel", KERNEL_ELF)
+    report = json.loads(run("heapcheck", "--json", *options).stdout)
+    assert "running" not in report["facts"]
+    assert "status: paused" in running.monitor("info status")
+    second = run("heapcheck", *options, "--cpu", "7")
+    assert (second.returncode, "no CPU 7 in this machine" in second.stderr) == (2, True)
+
+
+def test_the_monitors_route_reads_the_same_bytes(running: Machine) -> None:
+    qmp = Qmp(running.qmp_socket)
+    try:
+        fast = QemuTarget(qmp, KERNEL_ELF).memory
+        slow = MonitorMemory(qmp.human, RamMap(ram_map(qmp.human)))
+        for address, size in ((0x100000, 8192), (0x100003, 13), (0x400FFD, 70000)):
+            assert slow.read(PhysicalAddress(address), size) == fast.read(PhysicalAddress(address), size)
+        with pytest.raises(ReadFault, match="outside the machine's RAM and ROM"):
+            slow.read(PhysicalAddress(1 << 40), 8)
+        with pytest.raises(Exception, match="serves one client at a time"):
+            Qmp(running.qmp_socket)
+    finally:
+        qmp.close()
+
+
+def test_a_server_that_speaks_something_else(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "q"))
+        server.listen(1)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            connection.sendall(b"220 ready\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = run("status", "--qmp", tmp_path / "q")
+        thread.join()
+    assert (done.returncode, done.stderr) == (2, f"status: {tmp_path / 'q'} does not speak QMP\n")
+
+
+def test_the_session_in_the_documentation_is_true(dump: Path, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "dumps.md").read_text()
+    found = re.search(r"<!-- captured: kdump -->\n```text\n\$ (.*)\n((?:.*\n)*?)```", text)
+    assert found
+    (tmp_path / "vmcore").symlink_to(dump)
+    (tmp_path / "build").symlink_to(ROOT / "build")
+    words = [*CORONEL, *found[1].split()[1:]]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    # Where the kernel's top table lies changes with the kernel's size.
+    shown = re.sub(r"cr3 0x\w+", "cr3 0x3f9000", done.stdout)
+    assert shown.startswith(found[2])

@@ -1,0 +1,119 @@
+"""No file, whatever it says, brings more than a `CoronelError`: nothing else raised, no hang, no waste.
+
+`make fuzz` tries many more than the test does (CORONEL_FUZZ_EXAMPLES).
+"""
+
+import os
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coronel_gdb.backends.dump_host import DumpTarget
+from coronel_gdb.errors import CoronelError
+from model.types import PhysicalAddress
+from tests.dumps.writers import CODECS, PAGE, elf_core, flattened, kdump, kdump_head, qemu_note
+
+EXAMPLES = int(os.environ.get("CORONEL_FUZZ_EXAMPLES", "150"))
+MOST_BYTES = 8 << 20
+EDGES = [0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0xFFF, 0x1000, 0xFFFF, 1 << 31, (1 << 32) - 1, 1 << 63, (1 << 64) - 1]
+_PAGED = {"cr0": 0x80010001, "cr3": 0x1000, "cr4": 0x20}
+
+
+@cache
+def seed(form: str) -> bytes:
+    """A small sound file of the format."""
+    notes = qemu_note(_PAGED)
+    table = b"".join((0x1003 + PAGE * number).to_bytes(8, "little") for number in range(512))
+    pages = {0: bytes(PAGE), 1: table, 2: table[::-1], 3: b"text" * 1024, 9: table}
+    image = b"".join(pages.get(number, bytes(PAGE)) for number in range(10))
+    if form in ("elf", "elf32", "elf_paging"):
+        virtual = 0xFFFFFFFF80000000 if form == "elf_paging" else 0
+        segments = [(virtual, 0, image[: 4 * PAGE], 5 * PAGE), (virtual + 9 * PAGE, 9 * PAGE, table, PAGE)]
+        return elf_core(segments, notes, bits=32 if form == "elf32" else 64)
+    if form == "raw":
+        return image
+    codec, _, shape = form.partition("_")
+    data = kdump(kdump_head(remarks=notes), pages, codec, excluded={3})
+    return flattened(data, 700) if shape else data
+
+
+FORMS = ["elf", "elf32", "elf_paging", "raw", *CODECS, "zlib_flattened", "lzo_flattened"]
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> Callable[[bytes], bytes]:
+    """Overwrite a few fields, most of them near a structure, with edges or anything; then cut, or grow."""
+    count = draw(st.integers(1, 6))
+    places = draw(st.lists(st.integers(0, 1 << 20), min_size=count, max_size=count))
+    near = draw(st.booleans())
+    values = [draw(st.one_of(st.sampled_from(EDGES), st.integers(0, (1 << 64) - 1))) for _ in range(count)]
+    sizes = [draw(st.sampled_from([1, 2, 4, 8])) for _ in range(count)]
+    cut = draw(st.one_of(st.none(), st.integers(0, 1 << 16)))
+    more = draw(st.binary(max_size=64))
+    order = draw(st.sampled_from(["little", "big"]))
+
+    def mutate(data: bytes) -> bytes:
+        changed = bytearray(data)
+        interesting = [at for at in range(0, len(data), 4) if any(data[at : at + 8])] if near else []
+        for place, value, size in zip(places, values, sizes, strict=True):
+            at = interesting[place % len(interesting)] if interesting else place % len(changed)
+            field = (value & ((1 << 8 * size) - 1)).to_bytes(size, "big" if order == "big" else "little")
+            changed[at : at + size] = field[: len(changed) - at]
+        return bytes(changed[:cut] + more)
+
+    return mutate
+
+
+def use(path: Path) -> None:
+    """Everything a command does with a dump."""
+    target = DumpTarget(path)
+    target.facts()
+    for name in ("cr3", "efer", "rip"):
+        with suppress(CoronelError):
+            target.register(name)
+    for address in (0, PAGE - 4, 3 * PAGE, 9 * PAGE, 1 << 40, (1 << 64) - PAGE):
+        with suppress(CoronelError):
+            assert len(target.memory.read(PhysicalAddress(address), 2 * PAGE)) == 2 * PAGE
+    with suppress(CoronelError):
+        target.memory.read(PhysicalAddress(0), 64 << 20)
+    target.memory.describe()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_file_brings_more_than_a_plain_error(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "dump"
+
+    @settings(
+        max_examples=EXAMPLES // len(FORMS) + 1,
+        deadline=2000,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(mutations())
+    def check(mutate: Callable[[bytes], bytes]) -> None:
+        path.write_bytes(mutate(seed(form)))
+        tracemalloc.start()
+        try:
+            with suppress(CoronelError):
+                use(path)
+            assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
+        finally:
+            tracemalloc.stop()
+
+    check()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_seeds_are_sound(form: str, tmp_path: Path) -> None:
+    (tmp_path / "dump").write_bytes(seed(form))
+    target = DumpTarget(tmp_path / "dump")
+    assert target.memory.read(PhysicalAddress(9 * PAGE), PAGE) == target.memory.read(
+        PhysicalAddress(PAGE), PAGE
+    )
+    assert form == "raw" or target.register("cr3") == 0x1000

@@ -1,0 +1,188 @@
+"""What a user of LLDB does at the prompt: complete, ask for help, abbreviate, interrupt, follow a report."""
+
+import os
+import pty
+import select
+import signal
+import time
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from coronel_gdb.plugins import commands
+from lab.errors import DebuggerRefused
+from lab.gdbmi import Gdb, gdb_environment
+from lab.lldb import LLDB, Lldb
+from lab.machine import Machine
+from lab.paths import KERNEL_ELF, LLDB_SCRIPT, ROOT
+from lab.processes import end, start
+from lab.scenarios import Scenario
+from lab.stopped import MIXED_THEN_OVERFLOW
+from tests.conformance.stops import Stop, standing
+from tests.gdb.test_bad_input import poke_tables
+
+NAMES = [command.name for command in commands()]
+OVERFLOW = Stop("overflow", Scenario("overflow", MIXED_THEN_OVERFLOW), arrival=2)
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    with standing(OVERFLOW) as stood:
+        yield stood.machine
+
+
+@pytest.fixture(scope="module")
+def lldb(machine: Machine) -> Iterator[Lldb]:
+    with Lldb() as debugger:
+        debugger.attach(machine.gdb_socket, KERNEL_ELF)
+        yield debugger
+
+
+def test_tab_completes_names(lldb: Lldb) -> None:
+    assert lldb.complete("heapch") == ["heapcheck"]
+    assert set(NAMES) <= set(lldb.complete("coronel "))
+    assert "frames" in lldb.complete("coronel fr")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_explains_with_an_example(lldb: Lldb, name: str) -> None:
+    text = lldb.console(f"help coronel {name}")
+    for part in ("usage: ", "options:", "--json", "example: "):
+        assert part in text
+    assert name in lldb.console("coronel")
+
+
+def test_abbreviations_mean_what_they_meant(lldb: Lldb) -> None:
+    assert "number = 2" in lldb.console("fr v")
+    assert "cr3" in lldb.console("reg read cr3")
+    assert lldb.console("he heapcheck") == lldb.console("help heapcheck")
+    assert lldb.console("heapc --json") == lldb.console("heapcheck --json")
+
+
+def test_an_unknown_command_is_refused(lldb: Lldb) -> None:
+    with pytest.raises(DebuggerRefused, match="coronel heapchek"):
+        lldb.console("coronel heapchek")
+
+
+def labelled(text: str, label: str) -> list[str]:
+    """The lines of a finding behind a label."""
+    _, _, rest = text.rpartition(f"\n  {label:<8} ")  # a field may have that name too, further up
+    first, *others = rest.splitlines()
+    return [first, *(line.strip() for line in takewhile(lambda line: line.startswith(" " * 11), others))]
+
+
+def test_every_command_that_a_report_names_can_be_typed() -> None:
+    """Also the repair: after it the heap is sound, as the report has promised."""
+    with standing(OVERFLOW) as stood, Lldb() as lldb:
+        lldb.attach(stood.machine.gdb_socket, KERNEL_ELF)
+        report = lldb.console("heapcheck --verbose")
+        assert lldb.session("coronel_exit") == 1
+        for command in labelled(report, "next"):
+            lldb.console(command)
+        lldb.console("watchpoint delete --force")
+        repair = [line for line in labelled(report, "repair") if not line.startswith("(")]
+        assert repair
+        for command in repair:
+            lldb.console(command)
+        assert "is sound" in lldb.console("heapcheck")
+
+
+def test_loaded_twice_it_works_all_the_same(lldb: Lldb) -> None:
+    before = lldb.console("heapcheck")
+    lldb.console(f"command script import -r {LLDB_SCRIPT}")
+    assert lldb.console("heapcheck") == before
+
+
+def test_without_the_environments_packages_commands_still_work(
+    machine: Machine, lldb: Lldb, tmp_path: Path
+) -> None:
+    """A checkout whose LLDB finds neither pyelftools nor tabulate: plainer, unverified, and said so."""
+    (tmp_path / "model").symlink_to(ROOT / "model")
+    package = tmp_path / "coronel_gdb"
+    package.mkdir()
+    for entry in (ROOT / "coronel_gdb").iterdir():
+        if entry.name != LLDB_SCRIPT.name:
+            (package / entry.name).symlink_to(entry)
+    script = package / LLDB_SCRIPT.name
+    script.write_text(LLDB_SCRIPT.read_text())
+    expected = lldb.console("heapcheck --json")
+    lldb.console("process status")
+    with standing(OVERFLOW) as stood, Lldb(script=script) as debugger:
+        debugger.attach(stood.machine.gdb_socket, KERNEL_ELF)
+        status = debugger.console("coronel status")
+        assert debugger.session("coronel_exit") == 2
+        assert "could not check pyelftools: not installed for this Python" in status
+        assert "could not check tabulate: not installed for this Python; tables are plainer" in status
+        assert "could not check packages: no environment at" in status
+        assert "types from docs/spec.md, not verified: the Python package pyelftools is missing" in status
+        assert debugger.console("heapcheck --json") == expected
+        assert "rw- kernel" in debugger.console("pagewalk")
+
+
+class Terminal:
+    """An LLDB at a terminal, as a user has it; `text` is what it has shown."""
+
+    def __init__(self, *commands: str) -> None:
+        self.master, theirs = pty.openpty()
+        words = [LLDB, "-x", "--no-use-colors"]
+        for command in commands:
+            words += ["-o", command]
+        self.process = start(
+            words,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            environment={**gdb_environment(), "TERM": "dumb"},
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def type(self, line: str) -> None:
+        os.write(self.master, f"{line}\n".encode())
+
+    def wait_for(self, text: str, limit_seconds: float = 30.0) -> None:
+        """Until it has shown `text` since the last time."""
+        deadline = time.monotonic() + limit_seconds
+        while text not in self.text:
+            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.text}"
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.text += os.read(self.master, 1 << 16).decode(errors="replace")
+        self.text = self.text.partition(text)[2]
+
+    def close(self) -> None:
+        self.process.kill()
+        end(self.process)
+        os.close(self.master)
+
+
+def test_one_ctrl_c_ends_a_walk_that_would_take_for_ever() -> None:
+    """Three full tables above an empty one: 512^3 of it are met."""
+    with standing(OVERFLOW) as stood:
+        with Gdb() as gdb:
+            gdb.attach(stood.machine.gdb_socket, KERNEL_ELF)
+            root = poke_tables(gdb, 2, 3, 4, 0)
+            gdb.run("disconnect")
+        terminal = Terminal(
+            f"command script import {LLDB_SCRIPT}",
+            f"target create {KERNEL_ELF}",
+            f"process connect unix-connect://{stood.machine.gdb_socket}",
+            "script print('ready')",
+        )
+        try:
+            terminal.wait_for("\nready")
+            terminal.wait_for("(lldb)")
+            terminal.type(f"pagewalk --cr3 {root:#x}")
+            terminal.wait_for(f"{root:#x}")
+            time.sleep(2)
+            terminal.process.send_signal(signal.SIGINT)
+            terminal.wait_for("pagewalk: interrupted, nothing was checked")
+            terminal.wait_for("(lldb)")
+            terminal.type("script print('exit code', coronel_exit)")
+            terminal.wait_for("exit code 2")
+            terminal.type("heapcheck")
+            terminal.wait_for("heapcheck: 1 finding")
+        finally:
+            terminal.close()
+        assert "paused" in stood.machine.monitor("info status")
