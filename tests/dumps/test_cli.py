@@ -19,8 +19,11 @@ import pytest
 from coronel_gdb.backends.qemu_host import MonitorMemory, QemuTarget
 from coronel_gdb.backends.qemu_memory import RamMap, ram_map
 from coronel_gdb.backends.qmp import Qmp
+from coronel_gdb.cli import split_options
+from coronel_gdb.commands.command import Command, Option
 from coronel_gdb.errors import ReadFault
 from coronel_gdb.plugins import commands
+from coronel_gdb.report import Report
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, KERNEL_ELF, ROOT
 from lab.stopped import MIXED_THEN_OVERFLOW, Stopped
@@ -113,6 +116,21 @@ def test_help_of_every_command_has_an_example_that_is_complete() -> None:
             assert "--dump vmcore --kernel kernel.elf" in text.splitlines()[-1]
     assert run().returncode == 2
     assert run("--version").stdout.startswith("coronel-gdb ")
+
+
+def test_an_option_of_both_goes_to_both_unless_they_are_two() -> None:
+    ours = Command(
+        "ours",
+        "",
+        "",
+        "",
+        (Option("--cr3", "", "X"), Option("--kernel", "a flag")),
+        lambda *_: Report("ours", ""),
+    )
+    known = {"ours": ours}
+    given, rest = split_options(["ours", "--cr3=7", "--kernel", "k.elf", "a", "--", "--cpu"], known)
+    assert given == {"--cr3": "7", "--kernel": "k.elf"}
+    assert rest == ["ours", "--cr3", "7", "a", "--", "--cpu"]
 
 
 def test_completion_completes() -> None:
