@@ -112,7 +112,8 @@ def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[
 def split_options(words: Sequence[str], known: dict[str, Command]) -> tuple[dict[str, str], list[str]]:
     """The options of this surface, and the words that are the command's; `UsageError` without a value.
 
-    An option that the command has as well, such as `--cr3`, goes to both.
+    An option that the command has as well, such as `--cr3`, goes to both. Where the command's takes no value
+    it is another one, and cannot be meant here.
     """
     names = {option.name for option in OPTIONS}
     given: dict[str, str] = {}
@@ -132,9 +133,13 @@ def split_options(words: Sequence[str], known: dict[str, Command]) -> tuple[dict
                 raise UsageError(f"{name} needs a value")
             value, at = words[at], at + 1
         given[name] = value
-        if rest and rest[0] in known and name in known[rest[0]].option_names():
+        if rest and rest[0] in known and name in _valued(known[rest[0]]):
             rest += [name, value]
     return given, rest
+
+
+def _valued(command: Command) -> set[str]:
+    return {option.name for option in command.options if option.value is not None}
 
 
 def _source(given: dict[str, str]) -> Source:
@@ -242,7 +247,7 @@ def explain(command: Command) -> str:
             command.help().rpartition("\n\nexample: ")[0],
             "",
             f"without a debugger: {usage}",
-            *_rows([option for option in OPTIONS if option.name not in command.option_names()]),
+            *_rows([option for option in OPTIONS if option.name not in _valued(command)]),
             "",
             f"example: coronel {example} --dump vmcore --kernel kernel.elf",
         ]

@@ -66,11 +66,13 @@ class KernelFile:
             space = self._space()
         except CoronelError:
             return  # without paging nothing can be compared, and no command gets further than this
-        seen = [
-            found for one in self.file.segments if (found := same_bytes(self.file, one, space)) is not None
-        ]
-        if seen and not any(seen):
-            raise KernelError(f"{self.file.path} is not the kernel in this memory: its code differs")
+        # The build id is the surest sign; without one in memory, code and constants are.
+        for segments in (self.file.notes, self.file.segments):
+            seen = [same_bytes(self.file, segment, space) for segment in segments]
+            if any(seen):
+                return
+            if False in seen:
+                raise KernelError(f"{self.file.path} is not the kernel in this memory: it is another build")
 
 
 def same_bytes(file: SymbolFile, segment: LoadSegment, space: AddressSpace) -> bool | None:

@@ -76,6 +76,8 @@ def _read(
                 value = _constant(elf, unit, die)
                 if value is not None:
                     values[name] = value
+        if len(layouts) == len(types) and len(values) == len(constants):
+            break  # everything wanted is known: the rest of a kernel is long
     return KernelFacts(build_id, layouts, values)
 
 

@@ -15,7 +15,7 @@ from coronel_gdb.errors import KernelError
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
-_SYMTAB, _LOAD, _FUNCTION = 2, 1, 2
+_SYMTAB, _LOAD, _NOTE, _FUNCTION = 2, 1, 4, 2
 _ANONYMOUS = "(anonymous namespace)"
 
 
@@ -55,7 +55,8 @@ class SymbolFile:
         if self._data[:6] != b"\x7fELF\x02\x01":
             raise KernelError(f"the kernel file {path} is no 64-bit ELF file")
         try:
-            self.segments = tuple(self._load_segments())
+            self.segments = tuple(self._segments(_LOAD))
+            self.notes = tuple(self._segments(_NOTE))
             self._symbols = dict(self._read())
         except (struct.error, ValueError, IndexError, OverflowError) as error:
             raise KernelError(f"the kernel file {path} is damaged: {error}") from error
@@ -84,14 +85,14 @@ class SymbolFile:
         }
         return found.pop() if len(found) == 1 else None
 
-    def _load_segments(self) -> Iterator[LoadSegment]:
+    def _segments(self, wanted: int) -> Iterator[LoadSegment]:
         (table,) = struct.unpack_from("<Q", self._data, 32)
         entry_bytes, count = struct.unpack_from("<HH", self._data, 54)
         for index in range(count):
             kind, flags, offset, virtual, _, file_bytes, memory_bytes, _ = _SEGMENT.unpack_from(
                 self._data, table + index * entry_bytes
             )
-            if kind == _LOAD:
+            if kind == wanted:
                 yield LoadSegment(virtual, offset, file_bytes, memory_bytes, flags)
 
     def _read(self) -> Iterator[tuple[bytes, Symbol]]:

@@ -15,6 +15,8 @@ from tests.dumps.writers import flattened, kdump, pages_of_kdump
 CORES = ("elf", "elf_paging")
 KDUMPS = tuple(f"{codec}{form}" for codec in ("zlib", "lzo", "snappy", "zstd") for form in ("", "_flattened"))
 FORMATS = (*CORES, *KDUMPS, "raw")
+FEWER = (*CORES, "zlib_flattened", "lzo", "raw")
+"""For stops that differ in what there is to find, not in how it lies in a file."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,12 @@ STOPS = [
     Stop("mixed", MIXED_THEN_OVERFLOW),
     Stop("overflow", MIXED_THEN_OVERFLOW, 2, options={}),
     Stop("cyclic_list", "scenario=mixed,cyclic_list seed=3 ops=300", 2),
-    Stop("use_after_free", "scenario=use_after_free"),
-    Stop("region_overlap", "scenario=region_overlap,pte_scribble", 2),
-    Stop("kernel_user_bit", "scenario=mixed,kernel_user_bit seed=9 ops=300", 2),
-    Stop("processes", "scenario=processes", options={"memory": "32M", "extra": _TWO}),
-    Stop("in_a_process", "scenario=processes", 1, "sys_write", {"memory": "32M", "extra": _TWO}),
-    Stop("two_cpus", "scenario=smp seed=11 ops=500", options={"memory": "32M", "cpus": 2}),
+    Stop("use_after_free", "scenario=use_after_free", formats=FEWER),
+    Stop("region_overlap", "scenario=region_overlap,pte_scribble", 2, formats=FEWER),
+    Stop("kernel_user_bit", "scenario=mixed,kernel_user_bit seed=9 ops=300", 2, formats=FEWER),
+    Stop("processes", "scenario=processes", options={"memory": "32M", "extra": _TWO}, formats=FEWER),
+    Stop("in_a_process", "scenario=processes", 1, "sys_write", {"memory": "32M", "extra": _TWO}, FEWER),
+    Stop("two_cpus", "scenario=smp seed=11 ops=500", options={"memory": "32M", "cpus": 2}, formats=FEWER),
     Stop(
         "split_ram",
         "scenario=mixed,overflow seed=42 ops=500",

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -18,8 +19,11 @@ import pytest
 from coronel_gdb.backends.qemu_host import MonitorMemory, QemuTarget
 from coronel_gdb.backends.qemu_memory import RamMap, ram_map
 from coronel_gdb.backends.qmp import Qmp
+from coronel_gdb.cli import split_options
+from coronel_gdb.commands.command import Command, Option
 from coronel_gdb.errors import ReadFault
 from coronel_gdb.plugins import commands
+from coronel_gdb.report import Report
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, KERNEL_ELF, ROOT
 from lab.stopped import MIXED_THEN_OVERFLOW, Stopped
@@ -83,15 +87,20 @@ def test_an_error_is_one_line_and_exit_code_2(dump: Path, words: list[str], mess
     assert done.stderr.count("\n") == 1
 
 
-def test_a_kernel_that_is_not_the_dumps(dump: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", [(1,), (1, 4)], ids=["code", "code and build id"])
+def test_a_kernel_that_is_not_the_dumps(dump: Path, tmp_path: Path, kinds: tuple[int, ...]) -> None:
     other = tmp_path / "other.elf"
     data = bytearray(KERNEL_ELF.read_bytes())
-    for offset in (0x1000, 0x13000):  # its code and its constants
-        data[offset : offset + 64] = bytes(64)
+    for at in range(64, 64 + 56 * int.from_bytes(data[56:58], "little"), 56):
+        kind, flags, offset, _, _, size, _, _ = struct.unpack_from("<IIQQQQQQ", data, at)
+        if kind in kinds and not flags & 2 and size:
+            data[offset : offset + 64] = bytes(64)
+        if kind == 4 and kinds == (1,):
+            struct.pack_into("<I", data, at, 0)  # no note: its code and constants must tell
     other.write_bytes(data)
     done = run("heapcheck", "--dump", dump, "--kernel", other)
     assert done.returncode == 2
-    assert done.stderr == f"heapcheck: {other} is not the kernel in this memory: its code differs\n"
+    assert done.stderr == f"heapcheck: {other} is not the kernel in this memory: it is another build\n"
 
 
 def test_help_of_every_command_has_an_example_that_is_complete() -> None:
@@ -107,6 +116,21 @@ def test_help_of_every_command_has_an_example_that_is_complete() -> None:
             assert "--dump vmcore --kernel kernel.elf" in text.splitlines()[-1]
     assert run().returncode == 2
     assert run("--version").stdout.startswith("coronel-gdb ")
+
+
+def test_an_option_of_both_goes_to_both_unless_they_are_two() -> None:
+    ours = Command(
+        "ours",
+        "",
+        "",
+        "",
+        (Option("--cr3", "", "X"), Option("--kernel", "a flag")),
+        lambda *_: Report("ours", ""),
+    )
+    known = {"ours": ours}
+    given, rest = split_options(["ours", "--cr3=7", "--kernel", "k.elf", "a", "--", "--cpu"], known)
+    assert given == {"--cr3": "7", "--kernel": "k.elf"}
+    assert rest == ["ours", "--cr3", "7", "a", "--", "--cpu"]
 
 
 def test_completion_completes() -> None:
