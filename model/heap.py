@@ -334,9 +334,8 @@ class HeapAllocator:
                 continue
             if frame:
                 self.frames.free(frame)
-            for undone, _ in reversed(mapped):
+            for undone, undone_frame in reversed(mapped):
                 self.paging.unmap(self.paging.kernel_directory, undone)
-            for _, undone_frame in reversed(mapped):
                 self.frames.free(undone_frame)
             self.regions.free(base, size_bytes)
             return False

@@ -129,5 +129,20 @@ HEAP: Final = _layout(
 )
 
 TRACE_RECORD_BYTES: Final = 64  # §12.1
+TRACE_RECORD: Final = _layout(
+    "coronel::trace_record",
+    TRACE_RECORD_BYTES,
+    ("sequence", 0, 8),
+    ("what", 8, 4),
+    ("cpu", 12, 2),
+    ("depth", 14, 2),
+    ("arguments", 16, 8, 3),
+    ("result", 40, 8),
+    ("caller", 48, 8),
+    ("space", 56, 8),
+)
+TRACE: Final = _layout(
+    "coronel::trace", 32, ("ring_", 0, 8), ("capacity_", 8, 8), ("next_", 16, 8), ("lock_", 24, 4)
+)
 
-ALL: Final = (FRAME, RANGE, PHYSICAL, NODE, VIRT, HEAP_BLOCK, HEAP)
+ALL: Final = (FRAME, RANGE, PHYSICAL, NODE, VIRT, HEAP_BLOCK, HEAP, TRACE_RECORD, TRACE)

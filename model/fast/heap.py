@@ -318,8 +318,7 @@ class FastHeap:
                 self.frames.release(frame)
             for index in reversed(range(len(frames))):
                 self.tables.unmap(directory, base + index * PAGE_BYTES)
-            for mapped in reversed(frames):
-                self.frames.release(mapped)
+                self.frames.release(frames[index])
             self.regions.release(base, size_bytes)
             return False
         return True
