@@ -20,7 +20,9 @@ _GIVES_POINTER: Final = (
     Operation.HEAP_CALLOC,
     Operation.HEAP_ALIGNED_ALLOC,
 )
-_PULSE: Final = 1 << 14  # operations between two signs of life
+_NEVER: Final = 1 << 64
+_FIRST_OF_HEAP: Final = int(Operation.HEAP_MALLOC)
+_LAST_OF_HEAP: Final = int(Operation.HEAP_ALIGNED_ALLOC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Divergence:
     root: TraceRecord
     record: TraceRecord | None
     expected: Entry | None
+    index: int = -1
+    """Which of the operations that `root` called; −1 for its own result."""
 
     @property
     def sequence(self) -> int:
@@ -65,16 +69,14 @@ def replay(
     records: Iterable[TraceRecord],
     *,
     refused: TraceRecord | None = None,
-    pulse: Callable[[int], None] | None = None,
     watch: Watch | None = None,
 ) -> Replayed:
     """Run a trace from its record 0 on a fresh machine, to its end or to the first divergence.
 
     From the record `refused` on, allocations that the kernel refused are not done on the model: a refusal
-    changes nothing (§8.1), so both can go on together. `watch` sees the machine before each operation,
-    `pulse` is told now and then how many were done.
+    changes nothing (§8.1), so both can go on together. `watch` sees the machine before each operation.
     """
-    return _Run(machine, refused, pulse, watch).run(records)
+    return _Run(machine, refused, watch).run(records)
 
 
 class _Run:
@@ -84,20 +86,18 @@ class _Run:
         self,
         machine: FastMachine,
         refused: TraceRecord | None,
-        pulse: Callable[[int], None] | None,
         watch: Watch | None,
     ) -> None:
         self.machine = machine
-        self.refused_from = refused.sequence if refused is not None else 1 << 64
-        self.pulse = pulse
+        self.refused_from = refused.sequence if refused is not None else _NEVER
         self.watch = watch
         self.outcome = Replayed()
 
     def run(self, records: Iterable[TraceRecord]) -> Replayed:
         pending: dict[int, list[TraceRecord]] = {}
         machine, outcome = self.machine, self.outcome
-        entries = machine.diary
-        plain = self.watch is None
+        diary = machine.diary
+        plain = self.watch is None and self.refused_from == _NEVER
         for record in records:
             _, operation, cpu, depth, first, second, third, result, _, _ = record
             if depth:
@@ -105,16 +105,13 @@ class _Run:
                 continue
             children = pending.get(cpu)
             # Most operations: known, nothing nested, nothing to watch.
-            if plain and not children and operation >= Operation.HEAP_MALLOC and operation in PERFORMED:
-                if result or record.sequence < self.refused_from:
-                    given = machine.perform(operation, first, second, third)
-                    outcome.performed += 1
-                    if given == result and not entries.entries:
-                        if self.pulse is not None and not outcome.performed % _PULSE:
-                            self.pulse(outcome.performed)
-                        continue
-                    self.compare(record, [], given)
-                    return outcome
+            if plain and not children and _FIRST_OF_HEAP <= operation <= _LAST_OF_HEAP:
+                given = machine.perform(operation, first, second, third)
+                outcome.performed += 1
+                if given == result and not diary.entries:
+                    continue
+                self.compare(record, [], given)
+                return outcome
             if self.group(record, pending.pop(cpu, [])):
                 return outcome
         outcome.unfinished = sum(map(len, pending.values()))
@@ -167,11 +164,11 @@ class _Run:
         for index, record in enumerate(children):
             entry = done[index] if index < len(done) else None
             if entry is None or entry != _entry(record, root.depth):
-                self.outcome.divergence = Divergence(root, record, entry)
+                self.outcome.divergence = Divergence(root, record, entry, index)
                 return True
         self.outcome.nested += len(children)
         if len(done) > len(children):
-            self.outcome.divergence = Divergence(root, None, done[len(children)])
+            self.outcome.divergence = Divergence(root, None, done[len(children)], len(children))
             return True
         if given != root.result:
             _, operation, _, _, first, second, third, *_ = root

@@ -1,7 +1,8 @@
 """Which operation read a block's header last: damage that it would have refused came later.
 
 Only what an operation is sure to look at counts (docs/spec.md §7.4 to §7.6): the walk of `malloc` up to
-the block that it takes, and the neighbours that `free` and `realloc` ask. So the bound may be early, never late.
+the block that it takes, and the neighbours that `free` and `realloc` ask. So the bound may be early, never
+late.
 """
 
 from dataclasses import dataclass, field
@@ -86,5 +87,3 @@ def would_be_refused(found: HeapBlock, expected: HeapBlock, heap_end: int) -> bo
     if state is None or found.is_free != state or not possible or ends > heap_end:
         return True
     return (found.next, found.prev) != (expected.next, expected.prev)
-
-

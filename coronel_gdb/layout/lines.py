@@ -45,7 +45,9 @@ def locate(path: Path, addresses: Iterable[int]) -> dict[int, Place]:
                 return {}
             dwarf = elf.get_dwarf_info()
             units = _units(dwarf, wanted)
-            return {address: place for unit, inside in units for address, place in _in_unit(dwarf, unit, inside)}
+            return {
+                address: place for unit, inside in units for address, place in _in_unit(dwarf, unit, inside)
+            }
     except OSError as error:
         raise KernelError(f"cannot read the kernel file {path}: {error.strerror}") from error
     except (ELFError, DWARFError) as error:
@@ -100,7 +102,7 @@ def _lines(dwarf: DWARFInfo, unit: CompileUnit, wanted: list[int]) -> dict[int, 
 
 def _file_name(directories: list[bytes], file: object, version: int) -> str:
     """A file as the compiler names it, its folder included unless that is the compiler's own."""
-    name = file.name.decode(errors="replace")  # type: ignore[attr-defined]
+    name: str = file.name.decode(errors="replace")  # type: ignore[attr-defined]
     index = file.dir_index - int(version < _LOWEST_WITH_COUNTED_FILES)  # type: ignore[attr-defined]
     if "/" in name or not 0 <= index < len(directories) or (index == 0 and version >= 5):
         return name
@@ -125,9 +127,7 @@ def _functions(unit: CompileUnit) -> list[tuple[int, int, str]]:
     return listed
 
 
-def _collect(
-    die: DIE, scope: str, names: dict[int, str], found: list[tuple[int, int, DIE, str]]
-) -> None:
+def _collect(die: DIE, scope: str, names: dict[int, str], found: list[tuple[int, int, DIE, str]]) -> None:
     for child in die.iter_children():
         if child.tag in _SCOPES:
             label = child.attributes.get("DW_AT_name")

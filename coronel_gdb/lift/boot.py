@@ -1,12 +1,13 @@
 """The state that a kernel booted into, made anew: its memory map and image, run through the model's boot.
 
 The memory map is the kernel's own copy (docs/spec.md §9 step 1); a kernel that shows none is taken by
-the ranges of its frame manager. Either can be damaged by now, so what the model's boot makes of it is compared with
-all that the boot fixed for good, each kept elsewhere.
+the ranges of its frame manager. Either can be damaged by now, so what the model's boot makes of it is
+compared with all that the boot fixed for good, each kept elsewhere.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 from coronel_gdb.errors import KernelError, TargetError
 from coronel_gdb.lift.frames import read_manager
@@ -24,6 +25,7 @@ from model.records import FrameManager
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
 _ONE_MIB = 1 << 20
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def lift_boot(
         machine = Machine.boot(ram, reserved, image, trace_records=trace_records)
     except (Stopped, MemoryError, OverflowError) as error:
         raise TargetError(f"cannot tell the boot state: with the memory map of {source}, {error}") from error
-    wrong = [text for text in _differences(space, machine, manager)]
+    wrong = list(islice(_differences(space, machine, manager), _SHOWN))
     if wrong:
         raise TargetError(f"cannot tell the boot state: by {source}, {'; '.join(wrong)}")
     return BootState(machine, source)
@@ -86,7 +88,7 @@ def _copied_map(
 def _pairs(flat: tuple[int, ...], count: int, name: str) -> list[tuple[int, int]]:
     pairs = list(zip(flat[::2], flat[1::2], strict=True))
     listed = pairs[:count]
-    ascending = all(before[1] < after[0] for before, after in zip(listed, listed[1:], strict=False))
+    ascending = all(before[1] < after[0] for before, after in pairwise(listed))
     if count > len(pairs) or not ascending or any(start >= end for start, end in listed):
         raise TargetError(f"cannot tell the boot state: {name} is damaged, its ranges do not ascend")
     return listed

@@ -105,7 +105,7 @@ def _compare_headers(comparison: Comparison, space: AddressSpace, machine: FastM
         if found[:9] != expected[:9] or found[16:40] != expected[16:40]:
             piece = Piece("block header", address, expected, HEADER_MASK, HEAP_BLOCK)
             comparison.mismatches.append(_mismatch(piece, found))
-    comparison.structures["block headers"] = count
+    comparison.structures["block header"] = count
     comparison.bytes_compared += count * _COUNTED_HEADER_BYTES
 
 
@@ -115,7 +115,7 @@ def _compare(comparison: Comparison, piece: Piece, read: Callable[[Piece], bytes
     except ReadFault as fault:
         comparison.unreadable.append((piece.noun, piece.address, fault.reason))
         return
-    noun = f"{piece.noun}s" if not piece.noun.endswith("s") else piece.noun
+    noun = piece.noun
     comparison.structures[noun] = comparison.structures.get(noun, 0) + 1
     comparison.bytes_compared += len(piece.mask) - piece.mask.count(0)
     if found == piece.data:

@@ -30,8 +30,7 @@ class BadRecord:
 
 @dataclass(slots=True)
 class LiftedTrace:
-    """The records that are there, the oldest first; `bad` is the first that cannot be, the last one kept
-    lies before it."""
+    """The records that are there, the oldest first, up to `bad`: the first that cannot be."""
 
     address: VirtualAddress
     capacity: int
@@ -47,8 +46,10 @@ class LiftedTrace:
 
 
 def lift_trace(target: Target, space: AddressSpace, profile: TraceProfile) -> LiftedTrace:
-    """Read the ring. `KernelError` when the kernel has none or it describes none that can be,
-    `NotInitialised` when it is switched off, `ReadFault` when it cannot be read."""
+    """Read the ring; `ReadFault` when it cannot be read.
+
+    `KernelError` when the kernel has none or describes none that can be, `NotInitialised` when it is off.
+    """
     variable = target.symbol(profile.variable)
     if variable is None:
         raise KernelError(f"the kernel has no trace: no symbol {profile.variable}")
@@ -58,7 +59,7 @@ def lift_trace(target: Target, space: AddressSpace, profile: TraceProfile) -> Li
         raise NotInitialised("trace", f"{profile.variable}.{profile.ring.members['ring'].name}")
     if capacity > LARGEST_CAPACITY:
         raise KernelError(
-            f"{profile.variable} is damaged: a capacity of {capacity:#x}, at most 2^20 can be (docs/spec.md §12.2)"
+            f"{profile.variable} is damaged: capacity {capacity:#x}, at most 2^20 can be (docs/spec.md §12.2)"
         )
     trace = LiftedTrace(address, capacity, following, values["locked"])
     size = profile.record.size_bytes
@@ -89,13 +90,15 @@ def _decode_any(profile: TraceProfile, data: bytes) -> Iterable[TraceRecord]:
     for base in range(0, len(data), structure.size_bytes):
         raw = data[base : base + structure.size_bytes]
         values = structure.decode(raw)
-        arguments = (*structure.array(raw, "arguments"), 0, 0, 0)[:3]
+        first, second, third = (*structure.array(raw, "arguments"), 0, 0, 0)[:3]
         yield TraceRecord(
             values["sequence"],
             values["operation"],
             values["cpu"],
             values["depth"],
-            *arguments,
+            first,
+            second,
+            third,
             values["result"],
             values["caller"],
             values["space"],

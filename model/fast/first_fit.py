@@ -32,7 +32,7 @@ class FirstFit:
         self._buckets += [{} for _ in range((end - start) >> _BUCKET_SHIFT)]
         wanted = len(self._buckets)
         for level in self._levels:
-            level += [0] * (-(-wanted >> _FAN_SHIFT << _FAN_SHIFT) - len(level))
+            level.extend([0] * (-(-wanted >> _FAN_SHIFT << _FAN_SHIFT) - len(level)))
             wanted = -(-wanted >> _FAN_SHIFT)
         if self._runs and self._runs[-1][1] == start:
             first, _, coordinate = self._runs[-1]
@@ -103,12 +103,10 @@ class FirstFit:
     def first(self, size_bytes: int) -> int:
         """The first free block of at least `size_bytes`; 0 when there is none."""
         low, middle, high = self._levels
-        for top, most in enumerate(high):
-            if most >= size_bytes:
-                break
-        else:
+        index = next((top for top, most in enumerate(high) if most >= size_bytes), -1)
+        if index < 0:
             return 0
-        index = top << _FAN_SHIFT
+        index <<= _FAN_SHIFT
         while middle[index] < size_bytes:
             index += 1
         index <<= _FAN_SHIFT

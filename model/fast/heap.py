@@ -137,11 +137,7 @@ class FastHeap:
         # larger, in place
         after = block + _HEADER + old
         after_size = self.sizes.get(after, 1)
-        if (
-            not after_size & 1
-            and self.before[after] == block
-            and old + _HEADER + after_size >= size
-        ):
+        if not after_size & 1 and self.before[after] == block and old + _HEADER + after_size >= size:
             self.index.remove(after)
             self._absorb(block, old, after, after_size)
             grown = old + _HEADER + after_size
@@ -220,7 +216,7 @@ class FastHeap:
         return block + _HEADER
 
     def _cut(self, block: int, old: int, size: int, *, always: bool = False) -> int:
-        """Make what `block` has beyond `size` a free block, if it is enough; the caller sets `sizes[block]`."""
+        """Make what `block` has beyond `size` a free block, if it is enough; the caller sets its size."""
         left = old - size
         if left < self.habits.split_bytes and not always:
             return 0

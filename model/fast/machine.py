@@ -8,7 +8,7 @@ from model.fast.diary import Diary, Entry
 from model.fast.frames import FastFrames
 from model.fast.heap import FastHeap, HeapHabits
 from model.fast.regions import FastRegions
-from model.fast.tables import FastTables
+from model.fast.tables import UNKNOWN_FLAGS, WRITABLE_LEAF, FastTables
 from model.machine import Machine
 from model.trace import Operation
 
@@ -91,13 +91,16 @@ class FastMachine:
 
     def _virt_free(self, address: int, size: int, _: int) -> int:
         heap = self.heap
-        if self.regions.release(address, size) and self.regions.is_free(heap.heap_start, heap.heap_end):
-            if any(self.regions.is_free(block, block + 48) for block in heap.sizes):
-                self.unsound = self.unsound or f"virt::free({address:#x}, {size}) gave heap addresses away"
+        released = self.regions.release(address, size)
+        if released and any(address <= block < address + size for block in heap.sizes):
+            self.unsound = self.unsound or f"virt::free({address:#x}, {size}) gave addresses of the heap away"
         return self._own(0)
 
     def _paging_map(self, directory: int, virtual: int, physical: int) -> int:
-        return self._own(int(self.tables.map(directory, virtual, physical)))
+        # §2: a page of the kernel's regions is writable and no more; of others no record tells the flags.
+        kernels = self.regions.start <= virtual < self.regions.end
+        flags = WRITABLE_LEAF if kernels else UNKNOWN_FLAGS
+        return self._own(int(self.tables.map(directory, virtual, physical, flags)))
 
     def _paging_unmap(self, directory: int, virtual: int, _: int) -> int:
         return self._own(self.tables.unmap(directory, virtual))

@@ -10,7 +10,7 @@ from model.errors import ErrorKind
 from model.fast.heap import FastHeap
 from model.fast.machine import FastMachine
 from model.fast.tables import UNKNOWN_FLAGS
-from model.layouts import FRAME, HEAP, HEAP_BLOCK, NODE, PHYSICAL, VIRT, Layout
+from model.layouts import FRAME, HEAP, NODE, PHYSICAL, VIRT, Layout
 from model.page_entry import ACCESSED, ADDRESS_BITS, DIRTY, PRESENT
 from model.records import HeapRules
 from model.types import PAGE_BYTES
@@ -98,7 +98,7 @@ def frame_manager(machine: FastMachine, address: int, nodes: int) -> Iterator[Pi
     }
     yield _object("frame manager", PHYSICAL, address, values, frames.errors)
     data = struct.pack(f"<{len(words)}Q", *words)
-    yield Piece("frame nodes", nodes, data, b"\xff" * len(data))
+    yield Piece("array of frame nodes", nodes, data, b"\xff" * len(data))
 
 
 def region_manager(machine: FastMachine) -> Iterator[Piece]:

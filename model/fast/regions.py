@@ -31,15 +31,15 @@ class FastRegions:
     errors: list[int]
 
     @staticmethod
-    def of(
-        regions: RegionAllocator, frames: FastFrames, tables: FastTables, diary: Diary
-    ) -> "FastRegions":
+    def of(regions: RegionAllocator, frames: FastFrames, tables: FastTables, diary: Diary) -> "FastRegions":
         """The state of the model's manager, which must be sound."""
         fields, spare, node = regions.fields, [], VirtualAddress(regions.fields.get("spare_"))
         while node:
             spare.append(int(node))
             node = regions.nodes.read(node).next
-        free = [(int(region.start), region.size_bytes, int(region.node)) for region in regions.nodes.regions()]
+        free = [
+            (int(region.start), region.size_bytes, int(region.node)) for region in regions.nodes.regions()
+        ]
         errors = [fields.get("errors_", kind) for kind in ErrorKind]
         return FastRegions(
             diary,
@@ -100,11 +100,12 @@ class FastRegions:
             return ErrorKind.INVALID_POINTER
         end = address + ((size_bytes + _OFFSET) & ~_OFFSET)
         # find
-        for index, (start, size, node) in enumerate(self.free):
-            if start <= address and end <= start + size:
-                break
-        else:
+        index = next(
+            (i for i, (at, size, _) in enumerate(self.free) if at <= address and end <= at + size), -1
+        )
+        if index < 0:
             return ErrorKind.VIRTUAL_SPACE_EXHAUSTED
+        start, size, node = self.free[index]
         # split, commit
         if address == start:
             self._keep_above(index, end, start + size, node)
