@@ -40,12 +40,17 @@ _MISUSE_CODES = (TRACE_MISUSE.code, TRACE_FREE_MAPPED.code)
 
 
 def run(context: Context, options: argparse.Namespace) -> Report:
-    """Lift the trace, replay it when it is whole, else say what its rest proves."""
+    """Replay the trace of a kernel as its profile describes it."""
     profile = resolve_replay(find(context.target.symbol), context.target.kernel())
+    return report(context, profile, minimize=options.minimize, as_fixed=options.as_fixed)
+
+
+def report(context: Context, profile: ReplayProfile, *, minimize: bool, as_fixed: bool) -> Report:
+    """Lift the trace, replay it when it is whole, else say what its rest proves."""
     trace = lift_trace(context.target, context.space, profile.trace)
     if trace.locked:
         return busy("replay", "trace")
-    run = _Run(context, profile, trace, minimize=options.minimize, as_fixed=options.as_fixed)
+    run = _Run(context, profile, trace, minimize=minimize, as_fixed=as_fixed)
     return run.window() if trace.lost else run.whole()
 
 
@@ -377,11 +382,11 @@ def _table(found: Minimised, place: PlaceOf) -> Table:
 COMMAND = Command(
     "replay",
     "Run the kernel's trace on the model and compare results and memory.",
-    "Boots the model as the kernel was booted, replays every recorded operation and compares what each one\n"
-    "returned, then headers, managers, nodes and page tables byte by byte. Says which operation is the first\n"
-    "divergent one and who called it, or which bytes no operation explains and since when. A ring that\n"
-    "lost records is examined for contradictions only. Exit code (in $coronel_exit): 0 equal, 1 findings,\n"
-    "2 could not check. In GDB it is `coronel replay` or `replay`.",
+    "Boots the model as the kernel was booted, replays every recorded operation and compares what each\n"
+    "one returned, then headers, managers, nodes and page tables by their bytes. Says which operation is\n"
+    "the first divergent one and who called it, or which bytes no operation explains and since when. A\n"
+    "ring that lost records is examined for contradictions only. Exit code (in $coronel_exit): 0 equal,\n"
+    "1 findings, 2 could not check.",
     "replay --minimize",
     (
         Option("--minimize", "shrink a diverging trace to the shortest one that still diverges"),

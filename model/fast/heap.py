@@ -340,14 +340,21 @@ class FastHeap:
     def _forget_stale(self, start: int, size_bytes: int) -> None:
         """Bytes are zeroed."""
         if self.stale:
-            self.stale.difference_update(range(start, start + ((size_bytes + 15) & ~15), 16))
+            self.stale -= self._stale_in(start, size_bytes)
 
     def _copy_stale(self, source: int, target: int, size_bytes: int) -> None:
         """Bytes are copied."""
         if self.stale:
-            found = self.stale.intersection(range(source, source + size_bytes, 16))
-            self.stale.difference_update(range(target, target + size_bytes, 16))
+            found = self._stale_in(source, size_bytes)
+            self.stale -= self._stale_in(target, size_bytes)
             self.stale.update(at - source + target for at in found)
+
+    def _stale_in(self, start: int, size_bytes: int) -> set[int]:
+        """The stale magics in a block's data: by whichever is shorter, the data or the set."""
+        end = start + ((size_bytes + 15) & ~15)
+        if end - start < 16 * len(self.stale):
+            return self.stale.intersection(range(start, end, 16))
+        return {at for at in self.stale if start <= at < end}
 
 
 def _front(block: int, alignment: int) -> int:

@@ -80,7 +80,10 @@ class FastMachine:
 
     def _physical_free(self, frame: int, *_: int) -> int:
         if self.frames.release(frame):
-            self.tables.forget(frame)
+            if frame in self.tables.of_boot:
+                self.unsound = self.unsound or f"physical::free({frame:#x}) gave a table of the kernel away"
+            else:
+                self.tables.forget(frame)
         return self._own(0)
 
     def _virt_alloc(self, size: int, *_: int) -> int:

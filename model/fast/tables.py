@@ -37,6 +37,8 @@ class FastTables:
     errors: list[int]
     inferred: set[int]
     """Directories that no operation of the trace made: their kernel half is a guess."""
+    of_boot: frozenset[int]
+    """The tables that the boot made; they are never freed (§5.6)."""
 
     @staticmethod
     def of(paging: PageTables, frames: FastFrames, diary: Diary) -> "FastTables":
@@ -55,7 +57,16 @@ class FastTables:
             paging.memory.read_u64(paging.journal.errors + 8 * kind)  # type: ignore[arg-type]
             for kind in ErrorKind
         ]
-        return FastTables(diary, frames, physical.ram, int(paging.kernel_directory), tables, errors, set())
+        return FastTables(
+            diary,
+            frames,
+            physical.ram,
+            int(paging.kernel_directory),
+            tables,
+            errors,
+            set(),
+            frozenset(tables),
+        )
 
     def map(self, directory: int, virtual: int, physical: int, flags: int = UNKNOWN_FLAGS) -> bool:
         """Map one page (§5.3); `flags` are the leaf's bits beside the address."""
