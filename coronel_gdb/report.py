@@ -14,11 +14,28 @@ class ExitCode(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """Stop at the next write to `size_bytes` bytes at a virtual address, in the debugger's own words."""
+
+    address: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Bytes to write at a virtual address: shown as the debugger's command, never run."""
+
+    address: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One defect that was found, with everything that speaks for it.
 
     `code` is stable (HEAP003); `subject` is the virtual or physical address of the damaged
-    structure; `lines` explain, most important first; `data` holds the same facts for machines.
+    structure; `lines` explain in short, `details` on request, most important first; `data` holds the
+    same facts for machines. `repair` undoes the damage; `repair_note` says what is known of that.
     """
 
     code: str
@@ -26,7 +43,10 @@ class Finding:
     subject: int
     lines: tuple[str, ...]
     data: Mapping[str, object]
-    next_commands: tuple[str, ...] = ()
+    next_commands: tuple[str | Watch, ...] = ()
+    details: tuple[str, ...] = ()
+    repair: tuple[Write, ...] = ()
+    repair_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from coronel_gdb.commands.command import Command, Context, split
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.render import as_json, as_table
+from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import ExitCode
 
 
@@ -21,7 +22,12 @@ class Outcome:
     failed: bool = False
 
 
-def run_line(command: Command, arguments: str | Sequence[str], context: Callable[[], Context]) -> Outcome:
+def run_line(
+    command: Command,
+    arguments: str | Sequence[str],
+    context: Callable[[], Context],
+    dialect: Dialect = Dialect.GDB,
+) -> Outcome:
     """Run a command with the arguments as typed (or already split); every `CoronelError` is an outcome.
 
     `context` is called once the arguments are known to be good. Errors that only a host knows pass through;
@@ -37,7 +43,9 @@ def run_line(command: Command, arguments: str | Sequence[str], context: Callable
         if json_wanted:
             return Outcome(as_json.render_error(command.name, str(error)), ExitCode.NOT_CHECKED)
         return failure(command, str(error))
-    return Outcome(as_json.render(report) if json_wanted else as_table.render(report), report.exit_code)
+    if json_wanted:
+        return Outcome(as_json.render(report), report.exit_code)
+    return Outcome(as_table.render(report, dialect, verbose=options.verbose), report.exit_code)
 
 
 def failure(command: Command, message: str) -> Outcome:

@@ -1,18 +1,22 @@
 """Findings about a heap: violations of one block become one finding, with the suspect beside it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.catalogue import Code
-from coronel_gdb.checks.damage import Field, hexdump, shape
+from coronel_gdb.checks.damage import Field, Shape, expected_bytes, hexdump, is_plain, reach, shape
+from coronel_gdb.checks.repair import is_sound_with
+from coronel_gdb.checks.suspect import Damage, Suspicion, suspect
 from coronel_gdb.lift.heap import LiftedHeap
 from coronel_gdb.profiles.schema import HeapProfile
-from coronel_gdb.report import Finding
+from coronel_gdb.report import Finding, Watch, Write
 from model.invariants import heap as rules_of_heap
 from model.invariants.base import Verdict, Violation
 from model.records import HeapBlock, HeapRules
 
 _CONTEXT_BYTES = 16
+_SHOWN_REFERENCES = 4
+_LONGEST_WORDS = 60
 _BY_FIELD = {
     "magic": catalogue.MAGIC,
     "is_free": catalogue.STATE,
@@ -22,23 +26,34 @@ _BY_FIELD = {
     "address": catalogue.ALIGNMENT,
 }
 
+History = Callable[[int], Sequence[str]]
+"""Address of a block's data → who allocated and freed what lay there, newest first, in words."""
 
-def heap_findings(lifted: LiftedHeap, verdict: Verdict, profile: HeapProfile) -> list[Finding]:
+
+def no_history(_: int) -> Sequence[str]:
+    """For a target that keeps no trace."""
+    return ("not known: the kernel keeps no trace",)
+
+
+def heap_findings(
+    lifted: LiftedHeap, verdict: Verdict, profile: HeapProfile, history: History = no_history
+) -> list[Finding]:
     """One finding a damaged block, in list order, then the heap's counters, then lost blocks."""
     by_subject: dict[int, list[Violation]] = {}
     for violation in verdict.violations:
         by_subject.setdefault(violation.subject, []).append(violation)
     counters = by_subject.pop(lifted.heap.address, [])
     findings = []
+    verified = is_sound_with(lifted, verdict.violations, profile.rules)
     positions = {block.address: index for index, block in enumerate(lifted.blocks)}
     for index, block in enumerate(lifted.blocks):
-        before = lifted.blocks[index - 1] if index else None
         violations = by_subject.get(block.address, [])
         unmerged = [v for v in violations if v.invariant is rules_of_heap.UNMERGED]
         damaged = [v for v in violations if v.invariant is not rules_of_heap.UNMERGED]
         if damaged:
             code = _code(damaged, leads_back=positions.get(block.next, index + 1) <= index)
-            findings.append(_block_finding(lifted, block, before, code, damaged, profile))
+            specimen = _Specimen(lifted, index, damaged, profile)
+            findings.append(specimen.finding(code, history, verified=verified))
         findings += [_unmerged(block, violation) for violation in unmerged]
     findings += [_counter(violation, profile) for violation in counters]
     if lifted.end is not None:
@@ -51,55 +66,111 @@ def state_of(block: HeapBlock, rules: HeapRules) -> str:
     return {rules.magic_free: "free", rules.magic_used: "used"}.get(block.magic, "state unknown")
 
 
-def _block_finding(
-    lifted: LiftedHeap,
-    block: HeapBlock,
-    before: HeapBlock | None,
-    code: Code,
-    violations: Sequence[Violation],
-    profile: HeapProfile,
-) -> Finding:
-    fields = sorted(_fields(lifted, block, violations, profile), key=lambda field: field.address)
-    start = min(field.changed[0] for field in fields)
-    end = max(field.changed[1] for field in fields)
-    damaged = lifted.image.bytes_at(start, end - start) or b""
-    text, suspect = _suspect(block, before, start, end, profile)
-    lines = [
-        f"damage   {end - start} bytes at {start:#x} (header +{start - block.address:#x}): {shape(damaged)}"
-    ]
-    width = max(len(field.name) for field in fields)
-    for field in fields:
-        found = int.from_bytes(field.found, "little")
-        wanted = "" if field.expected is None else f"  expected {int.from_bytes(field.expected, 'little'):#x}"
-        lines.append(
-            f"{field.name:<{max(width, 8)}} found {found:#x}{wanted}"
-            + (f": {field.because}" if field.because else "")
+class _Specimen:
+    """One damaged header with everything that is told about it."""
+
+    def __init__(
+        self, lifted: LiftedHeap, index: int, violations: Sequence[Violation], profile: HeapProfile
+    ) -> None:
+        self.lifted, self.index, self.violations, self.profile = lifted, index, violations, profile
+        self.block = lifted.blocks[index]
+        self.fields = sorted(_fields(self.block, violations, profile), key=lambda field: field.address)
+        self.start = min(field.changed[0] for field in self.fields)
+        self.end = max(field.changed[1] for field in self.fields)
+        self.bytes = lifted.image.bytes_at(self.start, self.end - self.start) or b""
+        self.shape: Shape = shape(self.bytes, self.fields[0] if len(self.fields) == 1 else None)
+        self.run = reach(lifted.image, self.start, self.end, self.shape.kind)
+        damage = Damage(self.block, self.start, self.end, self.run, self.shape, is_plain(self.bytes[0]))
+        self.suspicion: Suspicion = suspect(damage, lifted.blocks[:index][::-1], profile.rules)
+
+    def finding(self, code: Code, history: History, *, verified: bool) -> Finding:
+        """The report: what is damaged, who is suspected, what to do next; the rest on request."""
+        header, repair = self.profile.rules.header_bytes, list(self.repair())
+        names = " ".join(field.name for field in self.fields)
+        size = self.end - self.start
+        words = self.shape.words
+        words = words if len(words) <= _LONGEST_WORDS else f'{words[: _LONGEST_WORDS - 2]}…"'
+        lines = (
+            f"damage   {size} byte{'s' * (size > 1)} at {self.start:#x} "
+            f"(header +{self.start - self.block.address:#x}: {names}): {words}",
+            f"suspect  {self.suspicion.best.text}",
         )
-    lines.append(f"suspect  {text}")
-    context = max(lifted.image.start, block.address - _CONTEXT_BYTES)
-    memory = lifted.image.bytes_at(
-        context, block.address + profile.rules.header_bytes + _CONTEXT_BYTES - context
-    )
-    dump = hexdump(memory, context, (start, end)) if memory else []
-    return Finding(
-        code.code,
-        code.title,
-        block.address,
-        (*lines, *dump),
-        {
-            "block": block.address,
-            "state": state_of(block, profile.rules),
-            "fields": [field.data() for field in fields],
-            "damage": {"start": start, "end": end, "bytes": damaged.hex(), "shape": shape(damaged)},
-            "suspect": suspect,
-        },
-        (f"watch -l *(unsigned long *){start & ~7:#x}", f"x/16gx {block.address:#x}"),
-    )
+        data = {
+            "block": self.block.address,
+            "state": state_of(self.block, self.profile.rules),
+            "fields": [field.data() for field in self.fields],
+            "damage": {
+                "start": self.start,
+                "end": self.end,
+                "bytes": self.bytes.hex(),
+                "shape": self.shape.words,
+                "run": list(self.run),
+            },
+            "suspect": self.suspicion.best.data(header),
+            "rivals": [rival.data(header) for rival in self.suspicion.rivals],
+        }
+        watch = Watch(self.start & ~7, 8)
+        details = tuple(self.details(history))
+        note = (
+            "verified on a copy: all invariants hold then" if verified else "not everything is repaired then"
+        )
+        subject = self.block.address
+        return Finding(code.code, code.title, subject, lines, data, (watch,), details, tuple(repair), note)
+
+    def details(self, history: History) -> Iterator[str]:
+        """Everything else, most important first."""
+        header = self.profile.rules.header_bytes
+        width = max(8, *(len(field.name) for field in self.fields))
+        for field in self.fields:
+            found = int.from_bytes(field.found, "little")
+            expected = field.expected
+            wanted = "" if expected is None else f"  expected {int.from_bytes(expected, 'little'):#x}"
+            because = f": {field.because}" if field.because else ""
+            yield f"{field.name:<{width}} found {found:#x}{wanted}{because}"
+        for rival in self.suspicion.rivals:
+            yield f"rival    {rival.text}"
+        for other in self.suspicion.rejected:
+            yield f"not      {other.text}: {other.rejected}"
+        for violation in self.violations:
+            rule = violation.invariant
+            yield f"rule     {rule.id}: {rule.formula} ({rule.reason})"
+        yield from self.neighbours()
+        culprit = self.suspicion.best.block
+        if culprit is not None and culprit != self.block.address:
+            yield from (f"culprit  {line}" for line in history(culprit + header))
+        yield from (f"history  {line}" for line in history(self.block.address + header))
+        yield self.references()
+        image = self.lifted.image
+        first = max(image.start, self.block.address - _CONTEXT_BYTES)
+        memory = image.bytes_at(first, self.block.address + header + _CONTEXT_BYTES - first)
+        if memory:
+            yield from hexdump(memory, first, (self.start, self.end), expected_bytes(self.fields))
+
+    def neighbours(self) -> Iterator[str]:
+        """The blocks on both sides."""
+        blocks = self.lifted.blocks
+        for where, index in (("before", self.index - 1), ("after", self.index + 1)):
+            if 0 <= index < len(blocks):
+                block = blocks[index]
+                state = state_of(block, self.profile.rules)
+                yield f"{where:<8} block {block.address:#x}, {state}, {block.size_bytes:,} bytes"
+
+    def references(self) -> str:
+        """Who in the heap still points to the block's data."""
+        data = self.block.address + self.profile.rules.header_bytes
+        image = self.lifted.image
+        found = [at for at in image.find(data.to_bytes(8, "little"), image.start) if at % 8 == 0]
+        shown = ", ".join(f"{at:#x}" for at in found[:_SHOWN_REFERENCES])
+        return f"pointers {len(found)} in the heap point to its data" + (f": {shown}" if shown else "")
+
+    def repair(self) -> Iterator[Write]:
+        """The writes that give each damaged field the value it must have."""
+        for field in self.fields:
+            if field.expected is not None and field.name != "address":
+                yield Write(field.address, field.expected)
 
 
-def _fields(
-    lifted: LiftedHeap, block: HeapBlock, violations: Sequence[Violation], profile: HeapProfile
-) -> Iterator[Field]:
+def _fields(block: HeapBlock, violations: Sequence[Violation], profile: HeapProfile) -> Iterator[Field]:
     for violation in violations:
         if violation.field == "address":
             yield Field(
@@ -128,27 +199,6 @@ def _code(violations: Sequence[Violation], *, leads_back: bool) -> Code:
     return catalogue.CYCLE if field == "next" and leads_back else _BY_FIELD[field]
 
 
-def _suspect(
-    block: HeapBlock, before: HeapBlock | None, start: int, end: int, profile: HeapProfile
-) -> tuple[str, dict[str, object]]:
-    """Who wrote here, by where the damage begins and ends, as text and as data; or "cannot tell"."""
-    header = profile.rules.header_bytes
-    touched = before is not None and before.address + header + before.size_bytes == block.address
-    if before is not None and touched and start == block.address:
-        what = f"{state_of(before, profile.rules)}, {before.size_bytes} bytes"
-        text = (
-            f"linear overflow out of block {before.address:#x} ({what}): "
-            f"its data ends where the damage begins, at {block.address:#x}"
-        )
-        return text, {"kind": "linear overflow", "block": before.address, "data": before.address + header}
-    last_field = max(member.end_bytes for member in profile.block.members.values())
-    if end >= block.address + last_field and start > block.address:
-        text = f"underflow out of this block's own data at {block.address + header:#x}: the damage ends there"
-        return text, {"kind": "underflow", "block": block.address, "data": block.address + header}
-    text = "cannot tell: the damage begins at no block's edge, so a stray pointer wrote here"
-    return text, {"kind": "unknown", "block": None, "data": None}
-
-
 def _unmerged(block: HeapBlock, violation: Violation) -> Finding:
     code = catalogue.UNMERGED
     lines = (f"block    {block.address:#x} is free ({block.size_bytes} bytes); {violation.because}",)
@@ -165,10 +215,20 @@ def _counter(violation: Violation, profile: HeapProfile) -> Finding:
         f"{name} is {violation.found:#x}, the blocks say {violation.expected or 0:#x}: {violation.because}",
         "the block list is the witness here; the counter is what is off",
     )
-    data = {"field": violation.field, "found": violation.found, "expected": violation.expected}
-    return Finding(
-        code.code, code.title, violation.subject, lines, {**data, "invariant": violation.invariant.id}
-    )
+    data = {
+        "field": violation.field,
+        "found": violation.found,
+        "expected": violation.expected,
+        "invariant": violation.invariant.id,
+    }
+    member = profile.heap.members.get(violation.field)
+    if member is None or violation.expected is None:
+        return Finding(code.code, code.title, violation.subject, lines, data)
+    address = violation.subject + member.offset_bytes
+    write = Write(address, violation.expected.to_bytes(member.size_bytes, "little"))
+    note = "the field's own value again"
+    watch = (Watch(address, member.size_bytes),)
+    return Finding(code.code, code.title, violation.subject, lines, data, watch, (), (write,), note)
 
 
 def _lost(lifted: LiftedHeap) -> Finding:

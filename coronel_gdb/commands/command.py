@@ -85,18 +85,18 @@ class Command:
     def help(self) -> str:
         """The whole help text."""
         parts = [self.summary, "", f"usage: {self.usage()}", "", self.details, "", "options:"]
-        rows = [(f"{o.name} {o.value or ''}".strip(), o.help) for o in (*self.options, JSON)]
+        rows = [(f"{o.name} {o.value or ''}".strip(), o.help) for o in (*self.options, *COMMON)]
         width = max(len(name) for name, _ in rows)
         parts += [f"  {name:<{width}}  {text}" for name, text in rows]
         return "\n".join([*parts, "", f"example: {self.example}"])
 
     def option_names(self) -> list[str]:
         """The options that completion offers."""
-        return [option.name for option in (*self.options, JSON) if option.name.startswith("--")]
+        return [option.name for option in (*self.options, *COMMON) if option.name.startswith("--")]
 
     def _parser(self) -> argparse.ArgumentParser:
         parser = _Parser(prog=self.name, add_help=False, allow_abbrev=False)
-        for option in (*self.options, JSON):
+        for option in (*self.options, *COMMON):
             if option.value is None:
                 parser.add_argument(option.name, action="store_true")
             elif option.name.startswith("--"):
@@ -113,7 +113,10 @@ def busy(command: str, noun: str) -> Report:
     return report
 
 
-JSON = Option("--json", "print the report as JSON")
+COMMON = (
+    Option("--verbose", "print everything that is known of each finding"),
+    Option("--json", "print the report as JSON"),
+)
 
 
 def split(text: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 import json
 
-from coronel_gdb.report import Report
+from coronel_gdb.render.dialect import Dialect, watch, writes
+from coronel_gdb.report import Finding, Report
 
 
 def render(report: Report) -> str:
@@ -14,17 +15,7 @@ def render(report: Report) -> str:
             "summary": report.summary,
             "checked": report.checked,
             "facts": dict(report.facts),
-            "findings": [
-                {
-                    "code": finding.code,
-                    "title": finding.title,
-                    "subject": finding.subject,
-                    "lines": list(finding.lines),
-                    **finding.data,
-                    "next_commands": list(finding.next_commands),
-                }
-                for finding in report.findings
-            ],
+            "findings": [_finding(finding) for finding in report.findings],
             "tables": [
                 {
                     "title": table.title,
@@ -36,6 +27,31 @@ def render(report: Report) -> str:
         },
         ensure_ascii=False,
     )
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    """A finding; commands are in GDB's words, addresses and bytes beside them for every other program."""
+    return {
+        "code": finding.code,
+        "title": finding.title,
+        "subject": finding.subject,
+        "lines": list(finding.lines),
+        "details": list(finding.details),
+        **finding.data,
+        "repair": [
+            {
+                "address": write.address,
+                "bytes": write.data.hex(),
+                "commands": list(writes(write, Dialect.GDB)),
+            }
+            for write in finding.repair
+        ],
+        "repair_note": finding.repair_note,
+        "next_commands": [
+            command if isinstance(command, str) else watch(command, Dialect.GDB)
+            for command in finding.next_commands
+        ],
+    }
 
 
 def render_error(command: str, message: str) -> str:

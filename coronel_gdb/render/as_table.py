@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
+from coronel_gdb.render.dialect import Dialect, watch, writes
 from coronel_gdb.report import Finding, Report, Table
 
 
-def render(report: Report) -> str:
-    """The whole report, without a newline at its end."""
+def render(report: Report, dialect: Dialect = Dialect.GDB, *, verbose: bool = False) -> str:
+    """The report, without a newline at its end; everything that is known of a finding when `verbose`."""
     parts = [f"{report.command}: {report.summary}", *_facts(report)]
     for table in report.tables:
         parts += ["", *_table(table)]
     for finding in report.findings:
-        parts += ["", *_finding(finding)]
+        parts += ["", *_finding(finding, dialect, verbose=verbose)]
+    if not verbose and any(finding.details for finding in report.findings):
+        parts += ["", "(--verbose: fields, rivals, history, memory and repair of each finding)"]
     if report.not_checked:
         parts += ["", *(f"could not check {absent.what}: {absent.why}" for absent in report.not_checked)]
     return "\n".join(parts)
@@ -22,14 +25,21 @@ def _facts(report: Report) -> list[str]:
     return [f"  {name:<{width}}  {value}" for name, value in report.facts]
 
 
-def _finding(finding: Finding) -> list[str]:
+def _finding(finding: Finding, dialect: Dialect, *, verbose: bool) -> list[str]:
+    following = [
+        command if isinstance(command, str) else watch(command, dialect) for command in finding.next_commands
+    ]
     lines = [f"{finding.code} {finding.title} at {finding.subject:#x}"]
     lines += [f"  {line}" for line in finding.lines]
-    lines += [
-        f"  {'next' if index == 0 else '':<8} {command}"
-        for index, command in enumerate(finding.next_commands)
-    ]
-    return lines
+    if verbose:
+        lines += [f"  {line}" for line in finding.details]
+        commands = [command for write in finding.repair for command in writes(write, dialect)]
+        lines += _labelled("repair", [*commands, f"({finding.repair_note})"] if commands else [])
+    return lines + _labelled("next", following)
+
+
+def _labelled(label: str, lines: Sequence[str]) -> list[str]:
+    return [f"  {label if index == 0 else '':<8} {line}" for index, line in enumerate(lines)]
 
 
 def _table(table: Table) -> list[str]:

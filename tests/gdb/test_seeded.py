@@ -1,6 +1,6 @@
 """The kernel's own buffer overflow: the judge is what the kernel noted when it struck."""
 
-from lab.stopped import Stopped
+from lab.stopped import MIXED_THEN_OVERFLOW, Stopped, at_checkpoint
 
 
 def test_heapcheck_reports_exactly_the_fault(corrupted: Stopped) -> None:
@@ -19,6 +19,7 @@ def test_heapcheck_reports_exactly_the_fault(corrupted: Stopped) -> None:
         "kind": "linear overflow",
         "block": truth["culprit"],
         "data": truth["culprit"] + 48,
+        "direction": "upwards",
     }
     assert (finding["damage"]["start"], finding["damage"]["end"]) == (start, start + truth["length"])
     assert bytes.fromhex(finding["damage"]["bytes"]) == written
@@ -45,3 +46,15 @@ def test_the_table_names_victim_and_culprit(corrupted: Stopped) -> None:
 def test_the_frames_and_tables_are_sound_all_the_same(corrupted: Stopped) -> None:
     assert corrupted.report("frames", 0)["findings"] == []
     assert corrupted.report("pagewalk", 0)["findings"] == []
+
+
+def test_the_commands_that_are_shown_work() -> None:
+    with at_checkpoint(2, MIXED_THEN_OVERFLOW) as alone:
+        (finding,) = alone.report("heapcheck", 1)["findings"]
+        assert finding["repair_note"].startswith("verified")
+        for write in finding["repair"]:
+            for command in write["commands"]:
+                alone.gdb.console(command)
+        assert alone.report("heapcheck", 0)["findings"] == []
+        (watch,) = finding["next_commands"]
+        assert "atchpoint" in alone.gdb.console(watch)

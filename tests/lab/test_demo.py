@@ -48,10 +48,21 @@ def test_the_demo_finds_the_bug_and_says_what_to_type_next(tmp_path: Path) -> No
     assert left_behind(tmp_path) == []
 
 
+def wait_until_it_catches(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    status, deadline = Path(f"/proc/{process.pid}/status"), time.monotonic() + 30
+    while True:
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) >> (number - 1) & 1:
+            return
+        assert time.monotonic() < deadline, "the demo does not start"
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("seconds", [0.15, 0.6, 1.2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, seconds: float, number: signal.Signals) -> None:
     demo = start(tmp_path)
+    wait_until_it_catches(demo, signal.SIGTERM)  # before, Python itself is still starting
     time.sleep(seconds)
     demo.send_signal(number)
     output, _ = demo.communicate(timeout=30)
