@@ -9,7 +9,7 @@ OPS      ?= 2000
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test lint bench readme format clean
+.PHONY: help setup kernel demo debug test lint bench readme invariants format clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lint: setup ## the checks that run nothing: format, lint, types, imports
 
 bench: kernel ## figures of this machine: the kernel's heap, GDB's start
 	@$(PYTHON) -m lab bench
+
+invariants: setup ## write docs/invariants.md anew from model/invariants
+	@$(PYTHON) -m lab invariants
 
 readme: kernel ## capture the sessions in README.md anew
 	@$(PYTHON) -m lab readme

@@ -99,3 +99,90 @@ class RegionManager:
     end: VirtualAddress
     errors: tuple[int, ...]
     locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserHeap:
+    """The heap object of a process (`memory::user_allocator`); its blocks are `HeapBlock`s in user memory."""
+
+    address: VirtualAddress
+    heap_start: VirtualAddress
+    heap_current: VirtualAddress
+    heap_limit: VirtualAddress
+    first_block: VirtualAddress
+    page_directory: PhysicalAddress
+    total_allocated: int
+    num_blocks: int
+    errors: tuple[int, ...]
+    locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process (`coronel::process`) with the fields of its `memory::process_memory`."""
+
+    address: VirtualAddress
+    pid: int
+    state: int
+    exit_code: int
+    next: VirtualAddress
+    name: bytes
+    page_directory: PhysicalAddress
+    code: tuple[VirtualAddress, VirtualAddress]
+    data: tuple[VirtualAddress, VirtualAddress]
+    stack: tuple[VirtualAddress, VirtualAddress]
+    heap: UserHeap
+    mmap: RegionManager
+
+
+@dataclass(frozen=True, slots=True)
+class FrameUse:
+    """A frame that something holds: `user` says what, in words (`page 0x400000 of process 1`)."""
+
+    frame: PhysicalAddress
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What lies in the placement area: `name` in words, physical addresses [start, end)."""
+
+    name: str
+    start: PhysicalAddress
+    end: PhysicalAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The placement allocator: `address` is that of `__placement`, `next_free` its value."""
+
+    address: VirtualAddress
+    next_free: PhysicalAddress
+    limit: PhysicalAddress
+    objects: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The ring of records (`coronel::trace`)."""
+
+    address: VirtualAddress
+    ring: VirtualAddress
+    capacity: int
+    next: int
+    locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """One record (`coronel::trace_record`) at virtual address `address`; `what` is the operation's number."""
+
+    address: VirtualAddress
+    sequence: int
+    what: int
+    cpu: int
+    depth: int
+    arguments: tuple[int, ...]
+    result: int
+    caller: VirtualAddress
+    space: PhysicalAddress

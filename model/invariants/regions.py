@@ -22,8 +22,18 @@ BACK: Final = Invariant("regions.prev", "prev is the node before", "§6.1: doubl
 LAST: Final = Invariant("regions.last", "last_ is the last node", "§6.1")
 END: Final = Invariant("regions.end", "the list ends with null, each node once", "§6.1")
 COUNT: Final = Invariant("regions.count", "count_ = nodes in the list", "§6.1")
+SPARE: Final = Invariant(
+    "regions.spare", "an unused node is zero but for next", "§6.2: nothing of a region stays in it"
+)
+SPARE_COUNT: Final = Invariant(
+    "regions.spare_count", "spare_count_ = nodes from spare_ on, each once", "§6.2: counted with each change"
+)
+APART: Final = Invariant(
+    "regions.apart", "no node is both in the list and in the pool", "§6.1–6.2: a node is used or it is not"
+)
 
-ALL: Final = (ALIGNED, INSIDE, ORDER, BACK, LAST, END, COUNT)
+LIST: Final = (ALIGNED, INSIDE, ORDER, BACK, LAST, END, COUNT)
+ALL: Final = (*LIST, SPARE, SPARE_COUNT, APART)
 
 
 def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: int = 0) -> list[Violation]:
@@ -60,4 +70,26 @@ def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: in
     if manager.count != len(regions):
         because = f"{len(regions)} nodes are listed"
         violations.append(Violation(COUNT, manager.address, "count", manager.count, len(regions), because))
+    return violations
+
+
+def check_spares(
+    manager: RegionManager, spares: Sequence[Region], regions: Sequence[Region] = (), *, stop: int = 0
+) -> list[Violation]:
+    """Judge the pool: `spares` are its nodes in order, each once, `stop` where following them ended."""
+    violations = []
+    listed = {region.node for region in regions}
+    for spare in spares:
+        for name, found in (("start", spare.start), ("size", spare.size_bytes), ("prev", spare.prev)):
+            if found:
+                because = "the node is not in use"
+                violations.append(Violation(SPARE, spare.node, name, found, 0, because))
+        if spare.node in listed:
+            because = "the free list has it, too"
+            violations.append(Violation(APART, spare.node, "node", spare.node, None, because))
+    if stop or manager.spare_count != len(spares):
+        because = f"following next ends at {stop:#x}" if stop else f"{len(spares)} nodes are there"
+        expected = None if stop else len(spares)
+        found = manager.spare_count
+        violations.append(Violation(SPARE_COUNT, manager.address, "spare_count", found, expected, because))
     return violations

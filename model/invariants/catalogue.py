@@ -1,0 +1,50 @@
+"""All invariants by noun, and the document that lists them (docs/invariants.md)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from model.invariants import (
+    frames,
+    heap,
+    memory_map,
+    paging,
+    placement,
+    processes,
+    regions,
+    trace,
+    user_heap,
+)
+from model.invariants.base import Invariant
+
+NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
+    "Memory map": memory_map.ALL,
+    "Placement area": placement.ALL,
+    "Physical frames": frames.ALL,
+    "Paging": paging.ALL,
+    "Virtual regions": regions.ALL,
+    "Kernel heap": (*heap.PER_BLOCK, *heap.PER_HEAP),
+    "Processes": processes.ALL,
+    "User heap": user_heap.ALL,
+    "Trace": trace.ALL,
+}
+
+_HEAD: Final = """\
+# Invariants
+
+What must be true of the memory system between any two operations, noun by noun. `model/invariants/` has a
+module a noun: pure functions from records (`model/records.py`) to violations. The model is tested against all
+of them. § is a section of [spec.md](spec.md). This file is written by `make invariants`.
+"""
+
+
+def as_markdown() -> str:
+    """The document."""
+    parts = [_HEAD]
+    for noun, invariants in NOUNS.items():
+        parts.append(f"\n## {noun}\n\n| id | formula | reason |\n| --- | --- | --- |\n")
+        parts += [f"| `{each.id}` | {_cell(each.formula)} | {_cell(each.reason)} |\n" for each in invariants]
+    return "".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
