@@ -2,7 +2,8 @@
 
 What is replayed are the outermost operations that the twin knows. What an operation does on its way lies
 before it in the trace and deeper, and is compared with what the twin's own operation did. An operation that
-the twin does not know (a system call, a process made or ended) is replaced by those that it called.
+the twin does not know (a system call, a process made or ended) is replaced by those that it called; its own
+result is compared where they imply it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,10 @@ _GIVES_POINTER: Final = (
     Operation.HEAP_CALLOC,
     Operation.HEAP_ALIGNED_ALLOC,
 )
+_PROMISED: Final[dict[int, tuple[int, ...]]] = {
+    Operation.SYS_MMAP: (Operation.VIRT_ALLOC, Operation.VIRT_ALLOC_AT),
+    Operation.PROCESS_CREATE: (Operation.HEAP_MALLOC,),
+}
 _NEVER: Final = 1 << 64
 _FIRST_OF_HEAP: Final = int(Operation.HEAP_MALLOC)
 _LAST_OF_HEAP: Final = int(Operation.HEAP_ALIGNED_ALLOC)
@@ -53,7 +58,7 @@ class Replayed:
     performed: int = 0
     nested: int = 0
     unknown: dict[int, int] = field(default_factory=dict)
-    """Operations that the twin does not know, by number: what they called was replayed instead."""
+    """Operations whose own results nothing implies, by number: what they called was replayed instead."""
     skipped: int = 0
     """Operations that the kernel refused and that were therefore not done on the model."""
     divergence: Divergence | None = None
@@ -120,8 +125,7 @@ class _Run:
     def group(self, root: TraceRecord, children: list[TraceRecord]) -> bool:
         """Replay one operation with what it called; whether model and kernel part there."""
         if not self.is_known(root):
-            self.outcome.unknown[root.operation] = self.outcome.unknown.get(root.operation, 0) + 1
-            return self.parts(children, root.depth + 1)
+            return self.parts(children, root.depth + 1) or self.by_parts(root, children)
         if self.watch is not None:
             self.watch(self.machine, root)
         if self.is_refused(root):
@@ -130,6 +134,38 @@ class _Run:
         given = self.machine.perform(root.operation, root.first, root.second, root.third)
         self.outcome.performed += 1
         return self.compare(root, children, given)
+
+    def by_parts(self, root: TraceRecord, children: list[TraceRecord]) -> bool:
+        """Judge an operation by what it called; whether model and kernel part there."""
+        inside = [record for record in children if record.depth == root.depth + 1]
+        expected: int | None = None
+        if root.operation in _VIRT:
+            expected = self.region_of_process(root, inside)
+        elif root.operation in _PROMISED and root.result:
+            # What it gives is what the first of these gave it; or it failed later, and gives nothing.
+            kinds = _PROMISED[root.operation]
+            expected = next((record.result for record in inside if record.operation in kinds), None)
+        if expected is None:
+            self.outcome.unknown[root.operation] = self.outcome.unknown.get(root.operation, 0) + 1
+        else:
+            self.outcome.performed += 1
+            if expected != root.result:
+                words = (root.operation, root.first, root.second, root.third, expected, 0)
+                self.outcome.divergence = Divergence(root, root, words)
+                return True
+        if root.operation == Operation.PROCESS_CREATE and root.result:
+            self.machine.process_made(root.result)
+        return False
+
+    def region_of_process(self, root: TraceRecord, inside: list[TraceRecord]) -> int | None:
+        """What a process's region manager must give; None when it is not known."""
+        manager = root.second if root.operation == Operation.VIRT_ALLOC else root.third
+        if manager not in self.machine.mmaps:
+            return None
+        if any(record.operation == Operation.HEAP_MALLOC and not record.result for record in inside):
+            del self.machine.mmaps[manager]  # no node: what became of the list depends on the operation
+            return None
+        return self.machine.perform_mmap(root.operation, root.first, root.second, root.third)
 
     def is_known(self, record: TraceRecord) -> bool:
         """Whether the twin can do an operation: regions of another manager than the kernel's it cannot."""

@@ -30,9 +30,7 @@ def misuse_finding(
         "earlier": [other.sequence for other in earlier],
     }
     subject = record.first or record.caller
-    return Finding(
-        code.code, code.title, subject, tuple(lines), data, (f"info line *{record.caller - 1:#x}",)
-    )
+    return Finding(code.code, code.title, subject, tuple(lines), data)
 
 
 def owners(record: TraceRecord, before: Sequence[TraceRecord]) -> list[TraceRecord]:

@@ -6,7 +6,7 @@ from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.damage import hexdump, shape
 from coronel_gdb.lift.compared import Mismatch
 from coronel_gdb.lift.trace import BadRecord, describe, history
-from coronel_gdb.report import Finding
+from coronel_gdb.report import Finding, Watch
 from model.fast.diary import Entry
 from model.fast.heap import FastHeap
 from model.fast.machine import FastMachine
@@ -56,7 +56,7 @@ def divergence_finding(divergence: Divergence, address: int, agreed: int, place:
         "part_of": None if record is root else root.sequence,
         "agreed": agreed,
     }
-    commands = (f"x/8gx {address:#x}", f"info line *{(record or root).caller - 1:#x}", "heapcheck")
+    commands = (f"x/8gx {address:#x}", "heapcheck")
     return Finding(code.code, code.title, address, tuple(lines), data, commands)
 
 
@@ -127,13 +127,15 @@ def damage_finding(
     bytes_there = mismatch.found[start - piece.address : end - piece.address]
     where = f"{piece.noun} {piece.address:#x} +{start - piece.address:#x}"
     size = f"{end - start} byte{'s' * (end - start != 1)}"
-    lines = [f"damage   {size} at {start:#x} ({where}): {shape(bytes_there)}"]
     fields = mismatch.fields
+    words = shape(bytes_there).words
+    lines = [f"damage   {size} at {start:#x} ({where}): {words}"]
+    details = []
     for field in fields[:_SHOWN_FIELDS]:
         found, expected = mismatch.values(field)
-        lines.append(f"{field.name:<8} found {found:#x}  the operations leave {expected:#x}")
+        details.append(f"{field.name:<8} found {found:#x}  the operations leave {expected:#x}")
     if len(fields) > _SHOWN_FIELDS:
-        lines.append(f"… and {len(fields) - _SHOWN_FIELDS} more fields")
+        details.append(f"… and {len(fields) - _SHOWN_FIELDS} more fields")
     data: dict[str, object] = {
         "structure": piece.noun,
         "fields": [
@@ -141,16 +143,20 @@ def damage_finding(
             for field in fields
             for found, expected in (mismatch.values(field),)
         ],
-        "damage": {"start": start, "end": end, "bytes": bytes_there.hex(), "shape": shape(bytes_there)},
+        "damage": {"start": start, "end": end, "bytes": bytes_there.hex(), "shape": words},
     }
     if piece.layout is HEAP_BLOCK:
         lines += _block_lines(mismatch, machine.heap, records, place, data)
         lines.append(_when(mismatch, machine.heap, bounds.get(piece.address), until, place, data))
         low = max(0, start - piece.address - _CONTEXT_BYTES)
-        lines += hexdump(mismatch.found[low:], piece.address + low, (start, end))
-    watch = f"watch -l *(unsigned long *){start & ~7:#x}"
-    commands = (watch, "heapcheck") if piece.noun != "page table" else (f"monitor xp /8gx {start & ~7:#x}",)
-    return Finding(code.code, code.title, piece.address, tuple(lines), data, commands)
+        right = {piece.address + at: piece.data[at] for at, mask in enumerate(piece.mask) if mask == 0xFF}
+        details += hexdump(mismatch.found[low:], piece.address + low, (start, end), right)
+    else:
+        lines += details
+        details = []
+    physical = piece.noun == "page table"
+    commands = (f"monitor xp /8gx {start & ~7:#x}",) if physical else (Watch(start & ~7, 8), "heapcheck")
+    return Finding(code.code, code.title, piece.address, tuple(lines), data, commands, tuple(details))
 
 
 def _block_lines(

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from model.address_space import MMAP_END, MMAP_START
+from model.errors import ErrorKind
 from model.fast.diary import Diary, Entry
 from model.fast.frames import FastFrames
 from model.fast.heap import FastHeap, HeapHabits
 from model.fast.regions import FastRegions
 from model.fast.tables import UNKNOWN_FLAGS, WRITABLE_LEAF, FastTables
+from model.layouts import PROCESS
 from model.machine import Machine
+from model.region_nodes import NODES_PER_PAGE
 from model.trace import Operation
 
 
@@ -22,6 +26,8 @@ class FastMachine:
     tables: FastTables
     regions: FastRegions
     heap: FastHeap
+    mmaps: dict[int, FastRegions] = field(default_factory=dict)
+    """The region managers of live processes by address: their free lists; their nodes are heap blocks."""
     unsound: str = ""
     """Which operation broke a rule that no allocator can check, so that later results prove nothing."""
 
@@ -75,6 +81,33 @@ class FastMachine:
         """What the operations since the last call did on their way, the operations themselves left out."""
         return self.diary.take() if self.diary.entries else []
 
+    def process_made(self, process: int) -> None:
+        """A process begins with all of its mmap space free (§15.6)."""
+        manager = process + _MMAP_OFFSET
+        start, end = MMAP_START, MMAP_END
+        self.mmaps[manager] = FastRegions(
+            Diary(),
+            self.frames,
+            self.tables,
+            manager,
+            start,
+            end,
+            [(start, end - start, 0)],
+            [],
+            [0] * len(ErrorKind),
+        )
+
+    def perform_mmap(self, operation: int, first: int, second: int, third: int) -> int:
+        """Do an operation of a process's region manager, whose nodes are others' affair."""
+        manager = self.mmaps[second if operation == Operation.VIRT_ALLOC else third]
+        manager.spare = [0] * NODES_PER_PAGE  # never short of nodes: it grows by none
+        if operation == Operation.VIRT_ALLOC:
+            return manager.alloc(first)
+        if operation == Operation.VIRT_ALLOC_AT:
+            return manager.alloc_at(first, second)
+        manager.release(first, second)
+        return 0
+
     def _physical_alloc(self, *_: int) -> int:
         return self._own(self.frames.alloc())
 
@@ -114,6 +147,7 @@ class FastMachine:
         return result
 
 
+_MMAP_OFFSET = PROCESS.member("memory.mmap_.free_mem_list_.first_").offset_bytes
 _Perform = Callable[[FastMachine, int, int, int], int]
 
 

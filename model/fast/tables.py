@@ -14,7 +14,7 @@ from model.memory import PhysicalRange
 from model.page_entry import PRESENT, WRITABLE
 from model.page_tables import PageFlags, PageTables, leaf_entry
 from model.trace import Operation
-from model.types import PAGE_BYTES, PhysicalAddress
+from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
 UNKNOWN_FLAGS: Final = 1 << 64
 WRITABLE_LEAF: Final = leaf_entry(PhysicalAddress(0), PageFlags.WRITE)
@@ -53,10 +53,8 @@ class FastTables:
                 pending += [
                     (word & _ADDRESS, level - 1) for word in tables[table].values() if not word & _LARGE
                 ]
-        errors = [
-            paging.memory.read_u64(paging.journal.errors + 8 * kind)  # type: ignore[arg-type]
-            for kind in ErrorKind
-        ]
+        counters = paging.image.paging_errors
+        errors = [paging.memory.read_u64(VirtualAddress(counters + 8 * kind)) for kind in ErrorKind]
         return FastTables(
             diary,
             frames,

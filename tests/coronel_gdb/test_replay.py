@@ -81,7 +81,8 @@ def write(machine: Machine, records: list[TraceRecord]) -> None:
 
 def calls_of_mixed(seed: int, ops: int, habits: HeapHabits | None = None) -> list[Call]:
     """Random calls whose pointers are those that a machine with these habits gives."""
-    machine, random, calls = FastMachine.of(boot(), habits), SplitMix64(seed), []
+    machine, random = FastMachine.of(boot(), habits), SplitMix64(seed)
+    calls: list[Call] = []
     slots = [0] * 32
     for _ in range(ops):
         index = random.next() % len(slots)
