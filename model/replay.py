@@ -145,6 +145,8 @@ class _Run:
             # What it gives is what the first of these gave it; or it failed later, and gives nothing.
             kinds = _PROMISED[root.operation]
             expected = next((record.result for record in inside if record.operation in kinds), None)
+        if root.operation == Operation.PROCESS_DESTROY:
+            return False  # void: it gives nothing
         if expected is None:
             self.outcome.unknown[root.operation] = self.outcome.unknown.get(root.operation, 0) + 1
         else:

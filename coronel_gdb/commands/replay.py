@@ -145,6 +145,11 @@ class _Run:
         """The shortest part of the trace that still diverges, as a table."""
         performed: list[TraceRecord] = []
         replay(booted.fresh(), self.trace.records, watch=lambda _, record: performed.append(record))
+        if not performed or performed[-1] != parted.root:
+            self.report.facts.append(
+                ("minimized", "not possible: the operation is replayed by its parts only")
+            )
+            return
         quirky = self.profile.habits()
         known = self.as_fixed and self.profile.quirks and self._explained(parted, booted.fresh(quirky))
         if known:
