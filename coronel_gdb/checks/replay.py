@@ -22,6 +22,7 @@ PlaceOf = Callable[[TraceRecord], str]
 """Where a record's operation was called: function, file and line."""
 
 _SHOWN_FIELDS = 8
+_OBJECTS = ("heap object", "frame manager", "region manager")
 _CONTEXT_BYTES = 16
 _HEADER = HeapRules().header_bytes
 
@@ -128,7 +129,8 @@ def damage_finding(
     where = f"{piece.noun} {piece.address:#x} +{start - piece.address:#x}"
     size = f"{end - start} byte{'s' * (end - start != 1)}"
     fields = mismatch.fields
-    words = shape(bytes_there).words
+    # The shape of a counter's bytes says nothing about who wrote them.
+    words = "fields" if piece.noun in _OBJECTS else shape(bytes_there).words
     lines = [f"damage   {size} at {start:#x} ({where}): {words}"]
     details = []
     for field in fields[:_SHOWN_FIELDS]:

@@ -1,10 +1,9 @@
 """`replay`: the kernel's trace run on the model, operation by operation, and its memory beside the result."""
 
 import argparse
-from collections.abc import Iterable
 
 from coronel_gdb.checks.catalogue import TRACE_FREE_MAPPED, TRACE_MISUSE
-from coronel_gdb.checks.misuse import free_mapped_finding, last_free, misuse_finding, owners
+from coronel_gdb.checks.misuse import free_mapped_finding, last_free, misuse_finding
 from coronel_gdb.checks.replay import (
     PlaceOf,
     bad_record_finding,
@@ -19,6 +18,7 @@ from coronel_gdb.lift.boot import BootState, lift_boot
 from coronel_gdb.lift.compared import Comparison, Mismatch, compare
 from coronel_gdb.lift.frames import read_manager
 from coronel_gdb.lift.heap import read_heap
+from coronel_gdb.lift.places import Places
 from coronel_gdb.lift.regions import lift_regions
 from coronel_gdb.lift.trace import LiftedTrace, lift_trace
 from coronel_gdb.profiles.resolve import find
@@ -67,7 +67,7 @@ class _Run:
         self.as_fixed = as_fixed
         self.habits = HeapHabits() if as_fixed else profile.habits()
         self.report = Report("replay", "")
-        self.places: dict[int, str] = {}
+        self.place = Places(context.target.kernel())
         held = f"{len(trace.records):,} of {trace.next:,} records, {trace.lost:,} lost"
         self.report.facts.append(("trace", f"{held} (capacity {trace.capacity:,})"))
         if trace.bad is not None:
@@ -100,7 +100,7 @@ class _Run:
                 outcome = replay(machine, self.trace.records, refused=parted.root)
         comparison = self._compare(boot, booted, machine, outcome, parted)
         if outcome.divergence is None:
-            self._misuse(booted, machine)
+            self._misuse(booted, machine, parted)
         self._summary(outcome, parted, comparison)
         return report
 
@@ -133,10 +133,9 @@ class _Run:
         report.checked += outcome.performed + outcome.nested
 
     def _divergence(self, parted: Divergence, outcome: Replayed, booted: FastMachine) -> None:
-        self._locate([parted.root, *([parted.record] if parted.record else [])])
         address = self.trace.address + parted.sequence % self.trace.capacity * 64
         self.report.findings.append(
-            divergence_finding(parted, address, outcome.performed - 1 + outcome.nested, self._place)
+            divergence_finding(parted, address, outcome.performed - 1 + outcome.nested, self.place)
         )
         if self.minimize:
             self._minimised(parted, booted)
@@ -163,8 +162,7 @@ class _Run:
         self.report.facts.append(
             ("minimized", f"{len(found.steps):,} of {found.of:,} operations, after which {against}{more}")
         )
-        self._locate([done.record for done in found.steps])
-        self.report.tables.append(_table(found, self._place))
+        self.report.tables.append(_table(found, self.place))
 
     def _explained(self, parted: Divergence, machine: FastMachine) -> bool:
         """Whether the model with the known quirks agrees where the fixed one does not."""
@@ -201,7 +199,10 @@ class _Run:
             self.report.not_checked.append(
                 Absent(f"{len(comparison.unreadable) - _SHOWN} more structures", "cannot be read either")
             )
-        self._damage(comparison.mismatches, booted, machine, parted)
+        frees_count = not any(_counts_corruption(mismatch) for mismatch in comparison.mismatches)
+        if parted is not None:
+            self._fold_refusals(comparison)
+        self._damage(comparison.mismatches, booted, machine, parted, frees_count=frees_count)
         return comparison
 
     def _why_not(self, machine: FastMachine, outcome: Replayed) -> str:
@@ -231,69 +232,60 @@ class _Run:
         booted: FastMachine,
         machine: FastMachine,
         parted: Divergence | None,
+        *,
+        frees_count: bool,
     ) -> None:
         """One finding a structure, headers with the time in which it must have happened."""
         shown = mismatches[:_SHOWN]
         damaged = tuple(mismatch.piece.address for mismatch in shown if mismatch.piece.layout is HEAP_BLOCK)
         refused = parted.root if parted is not None else None
-        touch = LastTouch(damaged, frees_count=self._errors_agree(mismatches))
+        touch = LastTouch(damaged, frees_count=frees_count)
         if damaged:
             records = self.trace.records[: refused.sequence] if refused is not None else self.trace.records
             replay(booted.fresh(), records, watch=touch)
-        self._locate([*touch.last.values(), *self._owners(damaged, machine)])
         self.report.findings += [
-            damage_finding(mismatch, machine, self.trace.records, touch.last, refused, self._place)
+            damage_finding(mismatch, machine, self.trace.records, touch.last, refused, self.place)
             for mismatch in shown
         ]
         if len(mismatches) > _SHOWN:
             self.report.facts.append(("more", f"{len(mismatches) - _SHOWN} more structures differ"))
 
-    def _misuse(self, booted: FastMachine, machine: FastMachine) -> None:
+    def _misuse(self, booted: FastMachine, machine: FastMachine, parted: Divergence | None) -> None:
         """What kernel and model refused alike, and frames that are free and mapped."""
         records, counts = self.trace.records, count_errors(machine)
         found: list[Refused] = []
         if any(counts[kind] for kind in MISUSE):
             watch = Refusals()
             again = booted.fresh()
-            replay(again, records, watch=watch)
+            replay(again, records, watch=watch, refused=parted.root if parted is not None else None)
             watch.finish(again)
             found = [refused for refused in watch.found if refused.kind in MISUSE]
-        before = {refused.record.sequence: records[: refused.record.sequence] for refused in found[:_SHOWN]}
-        freed = {frame: last_free(records, frame) for frame in mapped_free_frames(machine)}
-        self._locate([record for record in freed.values() if record is not None])
-        for refused in found[:_SHOWN]:
-            self._locate([refused.record, *owners(refused.record, before[refused.record.sequence])])
-            self.report.findings.append(misuse_finding(refused, before[refused.record.sequence], self._place))
+        self.report.findings += [
+            misuse_finding(refused, records[: refused.record.sequence], self.place)
+            for refused in found[:_SHOWN]
+        ]
         if len(found) > _SHOWN:
             self.report.facts.append(("misuse", f"{len(found) - _SHOWN} more refused operations"))
         self.report.findings += [
-            free_mapped_finding(frame, entry, freed[frame], self._place)
+            free_mapped_finding(frame, entry, last_free(records, frame), self.place)
             for frame, entry in list(mapped_free_frames(machine).items())[:_SHOWN]
         ]
 
-    def _errors_agree(self, mismatches: list[Mismatch]) -> bool:
-        """Whether the heap counted as many refusals for corruption as the model: none went unseen."""
-        name = f"errors_[{int(ErrorKind.CORRUPTION_DETECTED)}]"
-        return not any(
-            member.name == name
-            for mismatch in mismatches
-            if mismatch.piece.noun == "heap object"
-            for member in mismatch.fields
-        )
-
-    def _owners(self, damaged: Iterable[int], machine: FastMachine) -> list[TraceRecord]:
-        """The records that a finding about a block will name."""
-        pointers = {block + HEAP_BLOCK.size_bytes for block in damaged}
-        pointers |= {machine.heap.before[block] + HEAP_BLOCK.size_bytes for block in damaged}
-        return (
-            [r for r in self.trace.records if r.result in pointers or r.first in pointers] if pointers else []
-        )
+    def _fold_refusals(self, comparison: Comparison) -> None:
+        """The kernel's count of refusals for corruption follows from the divergence: it is no damage."""
+        for mismatch in list(comparison.mismatches):
+            if _counts_corruption(mismatch) and len(mismatch.fields) == 1:
+                comparison.mismatches.remove(mismatch)
+                found, _ = mismatch.values(mismatch.fields[0])
+                self.report.facts.append(
+                    ("refused", f"the heap has refused {found:,} operations for corruption")
+                )
 
     def _summary(self, outcome: Replayed, parted: Divergence | None, comparison: Comparison | None) -> None:
         report = self.report
         text = f"{outcome.performed:,} operations replayed"
         if parted is not None:
-            text = first_divergence(parted, self._place)
+            text = first_divergence(parted, self.place)
         elif self.trace.bad is not None:
             text += f", all results agree up to the damaged record #{self.trace.bad.number}"
         elif comparison is None:
@@ -315,10 +307,9 @@ class _Run:
         """The beginning is lost: only contradictions among the records that are left can be found."""
         report, trace = self.report, self.trace
         window = examine(trace.records)
-        self._locate([found.record for found in window.contradictions])
         for found in window.contradictions[:_SHOWN]:
             address = trace.address + found.record.sequence % trace.capacity * 64
-            report.findings.append(contradiction_finding(found, address, self._place))
+            report.findings.append(contradiction_finding(found, address, self.place))
         wrong = len(window.contradictions)
         verdict = f"{wrong} contradict the specification" if wrong else "none of them contradicts another"
         report.summary = (
@@ -339,23 +330,11 @@ class _Run:
         )
         return report
 
-    # Places in the source.
 
-    def _place(self, record: TraceRecord) -> str:
-        return self.places.get(record.caller - 1, f"{record.caller:#x}")
-
-    def _locate(self, records: Iterable[TraceRecord]) -> None:
-        """Look up where records were called from; without a line table the address must do."""
-        wanted = {record.caller - 1 for record in records} - set(self.places)
-        kernel = self.context.target.kernel()
-        if kernel is None or not wanted:
-            return
-        try:
-            from coronel_gdb.layout.lines import locate
-
-            self.places |= {address: str(place) for address, place in locate(kernel, wanted).items()}
-        except (ImportError, CoronelError):
-            return
+def _counts_corruption(mismatch: Mismatch) -> bool:
+    """Whether the heap counted refusals for corruption that the model did not: a `free` may be among them."""
+    name = f"errors_[{int(ErrorKind.CORRUPTION_DETECTED)}]"
+    return mismatch.piece.noun == "heap object" and any(field.name == name for field in mismatch.fields)
 
 
 def _enough(records: int) -> int:

@@ -113,8 +113,10 @@ def test_damage_and_the_first_operation_that_it_breaks() -> None:
     assert (divergent["sequence"], divergent["kernel"]) == (before, 0)
     assert divergent["model"] > victim
     assert "coronel::run_mixed" in divergent["caller"]
-    damage = next(finding for finding in damages if finding["subject"] == victim)
+    (damage,) = damages
+    assert damage["subject"] == victim
     assert damage["after"] < before == damage["before"]
+    assert "operations for corruption" in report["facts"]["refused"]
 
 
 def test_another_order_of_frames_is_a_divergent_nested_operation() -> None:
