@@ -4,5 +4,6 @@ In this order: `types`, `layouts`, `records`, `errors`, `page_entry`, `paging`, 
 `structure`, `events`, `multiboot`, `placement`, `frames`, `page_tables`, `region_nodes`, `regions`,
 `heap_blocks`, `heap`, `program`, `user_memory`, `user_blocks`, `user_heap`, `process_memory`, `process`,
 `system_calls`, `machine`, `scenarios`; then `invariants`. Every module follows one section of
-docs/spec.md. Last, what replays a trace: `trace`, `fast`, `replay`, `touched`, `refusals`, `window`, `minimised`.
+docs/spec.md. Last, what replays a trace: `trace`, `fast`, `replay`, `touched`, `refusals`, `window`,
+`minimised`.
 """
