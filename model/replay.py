@@ -221,6 +221,19 @@ def _entry(record: TraceRecord, base_depth: int) -> Entry:
     return operation, first, second, third, result, depth - base_depth
 
 
+def is_interleaved(records: Sequence[TraceRecord], root: TraceRecord) -> bool:
+    """Whether another CPU's operations ended between those that `root` called; the model mixes none."""
+    other = False
+    for record in reversed(records[: root.sequence]):
+        if record.cpu != root.cpu:
+            other = True
+        elif record.depth <= root.depth:
+            return False
+        elif other:
+            return True
+    return False
+
+
 def is_refusal(divergence: Divergence) -> bool:
     """Whether the kernel gave nothing where the model gives a block: then both can go on together."""
     return (

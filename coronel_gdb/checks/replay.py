@@ -27,7 +27,9 @@ _CONTEXT_BYTES = 16
 _HEADER = HeapRules().header_bytes
 
 
-def divergence_finding(divergence: Divergence, address: int, agreed: int, place: PlaceOf) -> Finding:
+def divergence_finding(
+    divergence: Divergence, address: int, agreed: int, place: PlaceOf, *, interleaved: bool
+) -> Finding:
     """The first divergent operation; `address` is its record's in the ring."""
     code, root, record = catalogue.TRACE_DIVERGENT, divergence.root, divergence.record
     kernel = "does nothing more" if record is None else _done(record)
@@ -46,8 +48,13 @@ def divergence_finding(divergence: Divergence, address: int, agreed: int, place:
         lines.append(
             "reading  the kernel refuses what a sound heap gives: a header on its way was damaged before"
         )
+    if interleaved:
+        lines.append(
+            "doubt    another CPU's operations lie among its own; the model runs one after the other"
+        )
     data = {
         "sequence": divergence.sequence,
+        "interleaved": interleaved,
         "operation": called(record or root),
         "caller": place(record or root),
         "kernel": None if record is None else record.result,

@@ -30,7 +30,7 @@ from model.fast.machine import FastMachine
 from model.layouts import HEAP_BLOCK
 from model.minimised import Minimised, minimise_models, minimise_recorded
 from model.refusals import MISUSE, Refusals, Refused, count_errors, mapped_free_frames
-from model.replay import Divergence, Replayed, is_refusal, replay
+from model.replay import Divergence, Replayed, is_interleaved, is_refusal, replay
 from model.touched import LastTouch
 from model.trace import TraceRecord, call
 from model.window import examine
@@ -134,8 +134,10 @@ class _Run:
 
     def _divergence(self, parted: Divergence, outcome: Replayed, booted: FastMachine) -> None:
         address = self.trace.address + parted.sequence % self.trace.capacity * 64
+        agreed = outcome.performed - 1 + outcome.nested
+        mixed = is_interleaved(self.trace.records, parted.root)
         self.report.findings.append(
-            divergence_finding(parted, address, outcome.performed - 1 + outcome.nested, self.place)
+            divergence_finding(parted, address, agreed, self.place, interleaved=mixed)
         )
         if self.minimize:
             self._minimised(parted, booted)

@@ -266,3 +266,23 @@ def test_damage_between_two_operations_is_bounded(traced: tuple[Machine, list[Tr
     assert (finding["code"], finding["subject"]) == ("TRACE002", victim)
     # malloc(500) stops at the freed block before it; the tenth malloc(1000) passed it.
     assert (finding["after"], finding["before"]) == (roots[9].sequence, None)
+
+
+def test_operations_of_two_cpus_that_mix_are_said_to() -> None:
+    """CPU 1 takes a frame while CPU 0 expands the heap: the model does one after the other, and says so."""
+    machine = boot()
+    records = recorded(FastMachine.of(machine), [(O.HEAP_MALLOC, 1000, 0, 0)])
+    frames = [index for index, record in enumerate(records) if record.operation == O.PHYSICAL_ALLOC]
+    # Its second frame went to the other CPU; all later ones are one further.
+    taken = records[frames[2]].result
+    other = records[frames[2]]._replace(cpu=1, depth=0, result=taken)
+    mixed = [*records[: frames[2]], other, *records[frames[2] :]]
+    write(machine, [record._replace(sequence=number) for number, record in enumerate(mixed)])
+    finding = answer(machine, profile())["findings"][0]
+    assert (finding["code"], finding["interleaved"]) == ("TRACE001", False)  # the lone frame comes first
+    alone = [records[-1]._replace(cpu=1, depth=0, operation=O.PHYSICAL_FREE, first=0x5000, result=0)]
+    mixed = [*records[:4], *alone, *records[4:-1], records[-1]._replace(result=0x1230)]
+    write(machine, [record._replace(sequence=number) for number, record in enumerate(mixed)])
+    finding = answer(machine, profile())["findings"][0]
+    assert (finding["code"], finding["interleaved"]) == ("TRACE001", True)
+    assert any("another CPU" in line for line in finding["lines"])
