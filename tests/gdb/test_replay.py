@@ -26,9 +26,9 @@ def performed(report: dict[str, Any]) -> int:
 
 
 def test_healthy_scenarios_replay_to_equal_memory() -> None:
-    line = "scenario=mixed,rapid,mmap_churn,out_of_memory seed=42 ops=100 trace=131072"
+    line = "scenario=mixed,rapid,mmap_churn,out_of_memory seed=42 ops=100 trace=65536"
     modules = scenarios()["mmap_churn"].extra
-    with at_checkpoint(2, line, extra=modules) as stopped:
+    with at_checkpoint(2, line, extra=modules, memory="48M") as stopped:
         early = stopped.report("replay", 0)
         for _ in range(2):
             stopped.gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
