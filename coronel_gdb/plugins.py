@@ -5,7 +5,17 @@ from importlib import import_module
 
 from coronel_gdb.commands.command import Command
 
-BUILT_IN = ("memcheck", "heapcheck", "pagewalk", "frames", "regions", "processes", "layout", "status")
+BUILT_IN = (
+    "memcheck",
+    "heapcheck",
+    "pagewalk",
+    "frames",
+    "regions",
+    "processes",
+    "layout",
+    "replay",
+    "status",
+)
 
 
 def commands() -> Iterator[Command]:

@@ -38,4 +38,13 @@ The whole
     scenarios        what the kernel does after its boot (§11)
     invariants       what must be true of the records, a module a noun (docs/invariants.md)
     snapshot         a machine's state as records, and every invariant that it breaks
+
+What plays a trace (docs/replay.md)
+    trace            records and operations (§12)
+    fast             a twin of frames, regions, paging and heap for long traces, equal by test
+    replay           a trace on the twin, results compared
+    touched          what an operation looked at
+    refusals         what a refusal means
+    window           what a ring that lost records still proves
+    minimised        the shortest trace that still diverges
 """

@@ -254,3 +254,32 @@ PROC_PAGES: Final = Code(
     "pages of a process are not what it says",
     "A page is mapped outside the process's ranges, with other rights, or is missing inside them.",
 )
+
+TRACE_DIVERGENT: Final = Code(
+    "TRACE001",
+    "divergent operation",
+    "The first recorded operation that does something else than the model after the same operations.",
+)
+TRACE_UNEXPLAINED: Final = Code(
+    "TRACE002",
+    "bytes that no operation explains",
+    "A structure does not hold what the recorded operations leave there: something else wrote to it.",
+)
+TRACE_RECORD: Final = Code(
+    "TRACE003",
+    "trace record damaged",
+    "A place of the ring holds no record that the kernel can have written.",
+)
+TRACE_IMPOSSIBLE: Final = Code(
+    "TRACE004",
+    "impossible operation",
+    "A record contradicts the specification whatever came before the part of the trace that is kept.",
+)
+TRACE_MISUSE: Final = Code(
+    "TRACE005",
+    "allocator misused",
+    "Kernel and model refuse the same operation: its caller gave back what it does not have.",
+)
+TRACE_FREE_MAPPED: Final = Code(
+    "TRACE006", "frame freed while mapped", "An operation freed a frame to which a page still leads."
+)

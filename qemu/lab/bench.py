@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lab import differential
 from lab.bench_dumps import dumps
 from lab.bench_pages import page_walks
+from lab.bench_replay import replaying
 from lab.check_bench import checkers
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT
@@ -28,6 +29,7 @@ def main(_arguments: Sequence[str] = ()) -> int:
     differential.run(SEQUENCES_SECONDS, seed=1, length=120)
     page_walks()
     dumps()
+    replaying()
     return 0
 
 
