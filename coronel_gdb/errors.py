@@ -3,6 +3,7 @@
     CoronelError
     ├── UsageError           wrong option, or an expression that does not evaluate
     ├── TargetError          no target, target running, paging off, no route to its memory
+    │   └── DumpError        a dump file of no known format, damaged or truncated
     ├── ReadFault            memory that cannot be read
     ├── KernelError          no kernel file, no symbols, a type or field is missing
     └── NotInitialised       the structure does not exist yet (its pointer is null)
@@ -21,6 +22,10 @@ class UsageError(CoronelError):
 
 class TargetError(CoronelError):
     """There is no stopped target in a state that the command can look at."""
+
+
+class DumpError(TargetError):
+    """A dump file that cannot be opened, is of no known format, or is damaged or truncated."""
 
 
 class ReadFault(CoronelError):

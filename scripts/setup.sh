@@ -17,6 +17,7 @@ PACKAGES=(
     "grub-pc-bin      grub-mkrescue"
     "xorriso          xorriso"
     "mtools           mformat"
+    "makedumpfile     makedumpfile"
     "python3          python3"
     "python3-venv     python3"
 )

@@ -2,7 +2,7 @@
 
 import gdb
 
-from coronel_gdb.backends.gdb_host import GdbTarget
+from coronel_gdb.backends.gdb_core import current_target
 from coronel_gdb.backends.surface import failure, interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
@@ -55,7 +55,7 @@ class _GdbCommand(gdb.Command):
         """Run it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
         gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))
         try:
-            outcome = run_line(self._command, argument, lambda: Context(GdbTarget(), self._problems))
+            outcome = run_line(self._command, argument, lambda: Context(current_target(), self._problems))
         except KeyboardInterrupt:
             outcome = interrupted(self._command)
         except gdb.error as error:

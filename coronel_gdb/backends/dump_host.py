@@ -1,0 +1,119 @@
+"""A dump file as a host: memory and registers out of the file, symbols from the kernel's ELF file."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from coronel_gdb.backends.kernel_file import KernelFile, judge_top_table
+from coronel_gdb.dumps.dump import Dump, DumpMemory
+from coronel_gdb.dumps.raw import RawMemory, find_top_table
+from coronel_gdb.dumps.recognise import open_dump
+from coronel_gdb.errors import CoronelError, TargetError, UsageError
+from coronel_gdb.protocols import PhysicalMemory
+from model.types import PhysicalAddress, VirtualAddress
+
+_CR0 = 1 << 31 | 1 << 16 | 1  # PG, WP, PE
+_CR4 = 1 << 5  # PAE
+_EFER = 1 << 11 | 1 << 10 | 1 << 8  # NXE, LMA, LME
+
+
+class DumpTarget:
+    """A `Target` that stopped for ever when the dump was taken.
+
+    `DumpError` when the file cannot be used, `UsageError` when it has no such CPU.
+    """
+
+    def __init__(
+        self, path: Path, kernel: Path | None = None, *, cpu: int = 0, cr3: int | None = None
+    ) -> None:
+        self.path = path
+        self.cpu = cpu
+        self.dump: Dump = open_dump(path)
+        self._cr3 = cr3
+        self._kernel = KernelFile(kernel, self)
+        count = max(len(self.dump.cpus), 1)
+        if not 0 <= cpu < count:
+            raise UsageError(f"no CPU {cpu} in the dump: it has {count}, numbered from 0")
+
+    @cached_property
+    def memory(self) -> PhysicalMemory:
+        """What the file holds of the guest's memory."""
+        return _Route(self.dump.memory, self.dump.form)
+
+    def register(self, name: str) -> int:
+        """A register of the chosen CPU; EFER is inferred, and all that a raw image needs is assumed."""
+        if name == "cr3" and self._cr3 is not None:
+            return self._cr3
+        if self.dump.cpus:
+            registers = self.dump.cpus[self.cpu].registers
+        else:
+            registers = {"cr0": _CR0, "cr2": 0, "cr4": _CR4, "efer": _EFER}
+            if name == "cr3":
+                return self._found[0]
+        if name not in registers:
+            raise TargetError(f"the dump holds no register {name}")
+        return registers[name]
+
+    @cached_property
+    def _found(self) -> tuple[PhysicalAddress, int]:
+        memory = self.dump.memory
+        if not isinstance(memory, RawMemory):
+            raise TargetError("the dump holds no registers of a CPU: name the top table with --cr3")
+        file = self._kernel.file if self._kernel.path is not None else None
+        must_map = file.segments[0].virtual if file is not None and file.segments else None
+        return find_top_table(memory, must_map, lambda root: judge_top_table(file, self.memory, root))
+
+    def symbol(self, name: str) -> VirtualAddress | None:
+        """From the kernel file's symbol table."""
+        return self._kernel.symbol(name)
+
+    def evaluate(self, expression: str) -> int:
+        """Numbers, registers and symbols; there is no debugger to ask."""
+        return self._kernel.evaluate(expression)
+
+    def kernel(self) -> Path | None:
+        """The file behind `--kernel`."""
+        return self._kernel.path
+
+    def facts(self) -> Sequence[tuple[str, str]]:
+        """The dump, its format, its CPUs, and what was inferred."""
+        dump = self.dump
+        rows = [("dump", str(self.path)), ("format", dump.form)]
+        if dump.cpus:
+            rows.append(("cpus", f"{len(dump.cpus)}, looking at CPU {self.cpu}"))
+            rows.append(("efer", f"inferred, a dump has none: {dump.cpus[self.cpu].efer_from}"))
+        else:
+            rows.append(("cpus", "no registers in this format: 4-level paging with NX is assumed"))
+        if self._cr3 is not None:
+            rows.append(("cr3", "given with --cr3"))
+        return [*rows, *dump.facts]
+
+    def reread(self) -> bool:
+        """A dump never changes."""
+        return False
+
+    def remarks(self) -> list[tuple[str, str]]:
+        """What every report on this target has to say: that its top table was found by sight."""
+        by_sight = self._cr3 is None and not self.dump.cpus and self._kernel.path is not None
+        return [("inferred", self._inferred())] if by_sight else []
+
+    def _inferred(self) -> str:
+        try:
+            root, count = self._found
+        except CoronelError:
+            return "-"  # the row `paging` of `coronel status` says why
+        return f"the top table {root:#x}: it maps the kernel best of {count} that may be one"
+
+
+class _Route:
+    """A dump's memory as `PhysicalMemory`."""
+
+    def __init__(self, memory: DumpMemory, form: str) -> None:
+        self.read = memory.read
+        self._memory = memory
+        self._form = form
+
+    def describe(self) -> str:
+        """The format and how much memory it describes."""
+        total = sum(end - start for start, end in self._memory.ranges())
+        return f"physical, from the dump ({self._form}), {total >> 20} MiB"

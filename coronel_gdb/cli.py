@@ -1,0 +1,304 @@
+"""`coronel COMMAND --dump FILE --kernel ELF`, or `--qmp SOCKET`: every command, without a debugger."""
+
+import os
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coronel_gdb import VERSION
+from coronel_gdb.commands.command import Command, Context, Option
+from coronel_gdb.errors import CoronelError, KernelError, UsageError
+from coronel_gdb.plugins import commands
+from coronel_gdb.profiles.schema import ResolvedProfile
+from coronel_gdb.report import Absent, ExitCode, Report
+
+if TYPE_CHECKING:
+    import argparse
+
+    from coronel_gdb.backends.dump_host import DumpTarget
+    from coronel_gdb.backends.qemu_host import QemuTarget
+
+OPTIONS = (
+    Option("--dump", "a memory dump: ELF core, kdump-compressed, or raw physical memory", "FILE"),
+    Option("--qmp", "a QEMU on this machine, by its QMP socket; it is read as it runs or stands", "SOCKET"),
+    Option("--kernel", "the kernel's ELF file: symbols and debug information", "ELF"),
+    Option("--cpu", "look at this CPU's registers (default 0)", "N"),
+    Option("--cr3", "physical address of the top page table, instead of the CPU's CR3", "X"),
+    Option("--format", "how to print the report: table (default) or json", "table|json"),
+)
+_READINGS = 5
+_EXAMPLE = "coronel heapcheck --dump vmcore --kernel kernel.elf"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is looked at, as the command line says."""
+
+    dump: Path | None
+    qmp: Path | None
+    kernel: Path | None
+    cpu: int
+    cr3: int | None
+
+
+class _Context(Context):
+    """The words of this surface where a debugger's would not help."""
+
+    @cached_property
+    def profile(self) -> ResolvedProfile:
+        """As everywhere; `KernelError` names the option when no file was given."""
+        if self.target.kernel() is None:
+            raise KernelError("no kernel file: name it with --kernel KERNEL.elf")
+        return super().profile
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; 0 checked and clean, 1 findings, 2 could not check."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        text, code, failed = _run(words)
+    except CoronelError as error:
+        text, code, failed = f"coronel: {error}", ExitCode.NOT_CHECKED, True
+    except KeyboardInterrupt:
+        text, code, failed = "coronel: interrupted, nothing was checked", ExitCode.NOT_CHECKED, True
+    return _show(text, code, failed=failed)
+
+
+def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
+    """Text, exit code, and whether the text goes to the error stream."""
+    known = {command.name: command for command in commands()}
+    given, rest = split_options(words, known)
+    name = rest[0] if rest else ""
+    if name in ("", "-h", "--help", "help") and len(rest) <= 1:
+        return overview(known.values()), ExitCode.CLEAN if name else ExitCode.NOT_CHECKED, False
+    if name == "--version":
+        return f"coronel-gdb {VERSION}", ExitCode.CLEAN, False
+    if name in ("completion", "help") and len(rest) == 2:
+        if name == "completion":
+            return completion(rest[1], known.values()), ExitCode.CLEAN, False
+        rest = [rest[1], "--help"]
+        name = rest[0]
+    if name not in known:
+        raise UsageError(f"no command {name}; there are: {', '.join(known)}")
+    command = known[name]
+    if "--help" in rest or "-h" in rest:
+        return explain(command), ExitCode.CLEAN, False
+    return _checked(command, rest[1:], given)
+
+
+def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[str, ExitCode, bool]:
+    from coronel_gdb.backends.surface import failure, interrupted, run_line
+
+    if given.get("--format", "table") not in ("table", "json"):
+        raise UsageError(f"--format takes table or json, not {given['--format']}")
+    if given.get("--format") == "json" and "--json" not in rest:
+        rest = ["--json", *rest]
+    try:
+        target = cache(lambda: target_of(_source(given)))
+        outcome = run_line(settled(command, target), rest, lambda: _Context(target()))
+    except CoronelError as error:
+        outcome = failure(command, str(error))
+    except KeyboardInterrupt:
+        outcome = interrupted(command)
+    except RecursionError:
+        outcome = failure(command, "the data is nested too deeply to be followed")
+    return outcome.text, outcome.exit_code, outcome.failed
+
+
+def split_options(words: Sequence[str], known: dict[str, Command]) -> tuple[dict[str, str], list[str]]:
+    """The options of this surface, and the words that are the command's; `UsageError` without a value.
+
+    An option that the command has as well, such as `--cr3`, goes to both.
+    """
+    names = {option.name for option in OPTIONS}
+    given: dict[str, str] = {}
+    rest: list[str] = []
+    at = 0
+    while at < len(words):
+        word, at = words[at], at + 1
+        if word == "--":
+            rest += words[at - 1 :]
+            break
+        name, equals, value = word.partition("=")
+        if name not in names:
+            rest.append(word)
+            continue
+        if not equals:
+            if at == len(words):
+                raise UsageError(f"{name} needs a value")
+            value, at = words[at], at + 1
+        given[name] = value
+        if rest and rest[0] in known and name in known[rest[0]].option_names():
+            rest += [name, value]
+    return given, rest
+
+
+def _source(given: dict[str, str]) -> Source:
+    if ("--dump" in given) == ("--qmp" in given):
+        raise UsageError("nothing to look at: --dump FILE or --qmp SOCKET, one of them")
+    kernel = Path(given["--kernel"]) if "--kernel" in given else None
+    if kernel is not None and not kernel.is_file():
+        raise UsageError(f"no kernel file at {kernel}")
+    return Source(
+        Path(given["--dump"]) if "--dump" in given else None,
+        Path(given["--qmp"]) if "--qmp" in given else None,
+        kernel,
+        _number(given, "--cpu", 0) or 0,
+        _number(given, "--cr3", None),
+    )
+
+
+def _number(given: dict[str, str], name: str, default: int | None) -> int | None:
+    if name not in given:
+        return default
+    try:
+        value = int(given[name], 0)
+    except ValueError:
+        raise UsageError(f"{name} takes a number, not {given[name]}") from None
+    if not 0 <= value < 1 << 64:
+        raise UsageError(f"{name} {given[name]} is no 64-bit number")
+    return value
+
+
+def target_of(source: Source) -> "DumpTarget | QemuTarget":
+    """The target of a command line; a dump is opened when something of it is needed."""
+    if source.dump is not None:
+        from coronel_gdb.backends.dump_host import DumpTarget
+
+        return DumpTarget(source.dump, source.kernel, cpu=source.cpu, cr3=source.cr3)
+    from coronel_gdb.backends.qemu_host import QemuTarget
+    from coronel_gdb.backends.qmp import Qmp
+
+    assert source.qmp is not None
+    return QemuTarget(Qmp(source.qmp), source.kernel, cpu=source.cpu, cr3=source.cr3)
+
+
+def settled(command: Command, target: Callable[[], "DumpTarget | QemuTarget"]) -> Command:
+    """The command as it runs here: of a running guest, findings count when two readings in a row agree."""
+
+    def run(context: Context, options: "argparse.Namespace") -> Report:
+        report = command.run(context, options)
+        for _ in range(_READINGS):
+            if not report.findings or not target().reread():
+                break
+            before, report = _named(report), command.run(_Context(target()), options)
+            if _named(report) == before:
+                break
+        else:
+            report.findings = []
+            report.not_checked.append(
+                Absent("findings", f"{_READINGS + 1} readings of the running guest differ: `stop` it first")
+            )
+        report.facts += target().remarks()
+        return report
+
+    return replace(command, run=run)
+
+
+def _named(report: Report) -> list[tuple[str, int]]:
+    return [(finding.code, finding.subject) for finding in report.findings]
+
+
+def _rows(options: Sequence[Option]) -> list[str]:
+    rows = [(f"{option.name} {option.value or ''}".strip(), option.help) for option in options]
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name:<{width}}  {text}" for name, text in rows]
+
+
+def overview(known: Collection[Command]) -> str:
+    """What `coronel --help` prints."""
+    width = max(len(command.name) for command in known)
+    return "\n".join(
+        [
+            "usage: coronel COMMAND (--dump FILE | --qmp SOCKET) --kernel ELF [options]",
+            "",
+            "Check a kernel's memory structures against the reference model, without a debugger.",
+            "",
+            "commands:",
+            *(f"  {command.name:<{width}}  {command.summary}" for command in known),
+            f"  {'completion':<{width}}  Print the completion script for a shell: bash or zsh.",
+            "",
+            "options:",
+            *_rows(OPTIONS),
+            "",
+            "`coronel COMMAND --help` explains one. Exit code: 0 checked and clean, 1 findings,",
+            "2 could not check.",
+            "",
+            f"example: {_EXAMPLE}",
+        ]
+    )
+
+
+def explain(command: Command) -> str:
+    """What `coronel COMMAND --help` prints: the command's help as in a debugger, and what is added here."""
+    usage = f"coronel {command.name} (--dump FILE | --qmp SOCKET) --kernel ELF"
+    example = command.example.removeprefix("coronel ")
+    return "\n".join(
+        [
+            command.help().rpartition("\n\nexample: ")[0],
+            "",
+            f"without a debugger: {usage}",
+            *_rows([option for option in OPTIONS if option.name not in command.option_names()]),
+            "",
+            f"example: coronel {example} --dump vmcore --kernel kernel.elf",
+        ]
+    )
+
+
+_COMPLETION = """\
+_coronel() {{
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
+    COMPREPLY=()
+    case $before in
+        --dump|--qmp|--kernel) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        --format) COMPREPLY=($(compgen -W "table json" -- "$word")); return ;;
+        completion) COMPREPLY=($(compgen -W "bash zsh" -- "$word")); return ;;
+    esac
+    if ((COMP_CWORD == 1)); then
+        COMPREPLY=($(compgen -W "{names} completion help --help --version" -- "$word"))
+        return
+    fi
+    case ${{COMP_WORDS[1]}} in
+{cases}
+    esac
+}}
+complete -o filenames -F _coronel coronel
+"""
+
+
+def completion(shell: str, known: Collection[Command]) -> str:
+    """A script for bash, or for zsh by its emulation of bash's; made from the commands' options."""
+    if shell not in ("bash", "zsh"):
+        raise UsageError(f"completion is there for bash and zsh, not for {shell}")
+    surface = [option.name for option in OPTIONS]
+    cases = [
+        f'        {command.name}) COMPREPLY=($(compgen -W "'
+        f'{" ".join(dict.fromkeys([*command.option_names(), *surface, "--help"]))}" -- "$word")) ;;'
+        for command in known
+    ]
+    script = _COMPLETION.format(names=" ".join(command.name for command in known), cases="\n".join(cases))
+    return ("autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else "") + script.rstrip()
+
+
+def _show(text: str, code: ExitCode, *, failed: bool) -> int:
+    stream = sys.stderr if failed else sys.stdout
+    with suppress(AttributeError):  # a stream that a caller replaced
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # The reader (a pager, `head`) has seen enough; the interpreter must not fail again at its last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as error:  # a full disk
+        with suppress(OSError):
+            print(f"coronel: cannot write the report: {error.strerror}", file=sys.stderr)
+        return int(ExitCode.NOT_CHECKED)
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
