@@ -5,7 +5,7 @@ from importlib import import_module
 
 from coronel_gdb.commands.command import Command
 
-BUILT_IN = ("heapcheck", "pagewalk", "frames", "regions", "status")
+BUILT_IN = ("heapcheck", "pagewalk", "frames", "regions", "processes", "status")
 
 
 def commands() -> Iterator[Command]:

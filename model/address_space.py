@@ -1,4 +1,4 @@
-"""The kernel's address space: the table of docs/spec.md §2 in numbers, and the image's symbols."""
+"""Address spaces: the tables of docs/spec.md §2 and §14.4 in numbers, and the image's symbols."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,17 @@ WINDOW_BASE: Final = VirtualAddress(0xFFFF_FFFF_BFE0_0000)
 WINDOW_END: Final = VirtualAddress(WINDOW_BASE + LARGE_PAGE_BYTES)
 DEVICE_BASE: Final = VirtualAddress(0xFFFF_FFFF_C000_0000)
 DEVICE_END: Final = VirtualAddress(0xFFFF_FFFF_FFFF_F000)
+
+# The lower half of a process: the table of §14.4. What is not named there is never mapped.
+PROGRAM_START: Final = VirtualAddress(0x40_0000)
+PROGRAM_END: Final = VirtualAddress(0x800_0000)
+USER_HEAP_START: Final = PROGRAM_END
+USER_HEAP_LIMIT: Final = VirtualAddress(0x4000_0000)
+MMAP_START: Final = USER_HEAP_LIMIT
+MMAP_END: Final = VirtualAddress(0x7000_0000)
+USER_STACK_START: Final = VirtualAddress(0x7F80_0000)
+USER_STACK_END: Final = VirtualAddress(0x8000_0000)
+ARGUMENTS: Final = VirtualAddress(USER_STACK_END - 128)  # §14.2
 
 EARLY_MAP_BYTES: Final = HUGE_PAGE_BYTES  # §1.2: physical [0, 1 GiB)
 
@@ -48,6 +59,7 @@ class ImageSymbols:
     physical_manager: VirtualAddress
     kernel_virtual_manager: VirtualAddress
     kernel_heap: VirtualAddress
+    process_list: VirtualAddress
 
     def by_name(self) -> dict[str, VirtualAddress]:
         """The addresses under the names that the kernel's source gives them, and `_end`."""
@@ -74,6 +86,7 @@ _NAMES: Final = {
     "physical_manager": "g_physical_manager",
     "kernel_virtual_manager": "g_kernel_virtual_manager",
     "kernel_heap": "g_kernel_heap",
+    "process_list": "g_process_list",
 }
 
 
@@ -94,5 +107,6 @@ PLAIN_IMAGE: Final = ImageSymbols.from_names(
         "g_physical_manager": IMAGE_START + 0x19060,
         "g_kernel_virtual_manager": IMAGE_START + 0x19068,
         "g_kernel_heap": IMAGE_START + 0x19070,
+        "g_process_list": IMAGE_START + 0x19078,
     }
 )

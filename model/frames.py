@@ -90,7 +90,7 @@ class FrameAllocator:
             nodes = bytearray()
             for frame in range(batch, min(end, batch + _BATCH * PAGE_BYTES), PAGE_BYTES):
                 successor = node + len(nodes) + FRAME.size_bytes if frame != last else head
-                nodes += struct.pack("<QQ", frame, successor)
+                nodes += struct.pack("<QQ", frame, successor & U64_MASK)
             self.fields.memory.write(VirtualAddress(node), nodes)
         self.fields.set("free_list_", first_node)
         self.fields.add("free_count_", (end - start) // PAGE_BYTES)
@@ -105,7 +105,7 @@ class FrameAllocator:
         if offset % FRAME.size_bytes or not 0 <= index < self.fields.get("node_count_"):
             return Refusal(ErrorKind.CORRUPTION_DETECTED, node)
         address, previous = _NODE.unpack(self.fields.memory.read(node, FRAME.size_bytes))
-        if address != index * PAGE_BYTES:
+        if address != index * PAGE_BYTES or index == 0:  # §4.8: frame 0 is never free
             return Refusal(ErrorKind.CORRUPTION_DETECTED, node)
         # commit
         self.fields.set("free_list_", previous)
@@ -142,4 +142,4 @@ class FrameAllocator:
         return VirtualAddress(self.fields.get("nodes_") + frame // PAGE_BYTES * FRAME.size_bytes)
 
     def _write_node(self, node: VirtualAddress, address: int, previous: int) -> None:
-        self.fields.memory.write(node, struct.pack("<QQ", address, previous))
+        self.fields.memory.write(node, struct.pack("<QQ", address, previous & U64_MASK))

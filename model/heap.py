@@ -99,7 +99,7 @@ class HeapAllocator:
 
     def _malloc(self, size_bytes: int) -> int | Refusal:
         # check
-        size = _rounded(size_bytes)
+        size = rounded(size_bytes)
         if isinstance(size, Refusal):
             return size
         if size == 0:
@@ -178,7 +178,7 @@ class HeapAllocator:
     def _check(self, pointer: int) -> HeapBlock | Refusal:
         """The used block whose data begins at `pointer`, or what is wrong with it (§7.5)."""
         extent, address = self.blocks.extent(), VirtualAddress(pointer - HEADER_BYTES)
-        if not extent.can_hold_header(address):
+        if not self.blocks.can_be_read(address, extent):
             return Refusal(ErrorKind.INVALID_POINTER, pointer)
         block = self.blocks.read(address)
         if block.magic == RULES.magic_free:
@@ -220,7 +220,7 @@ class HeapAllocator:
         block = self._check(pointer)
         if isinstance(block, Refusal):
             return block
-        size = _rounded(size_bytes)
+        size = rounded(size_bytes)
         if isinstance(size, Refusal):
             return size
         stays = 0 <= block.size_bytes - size < SPLIT_BYTES
@@ -277,7 +277,7 @@ class HeapAllocator:
             return Refusal(ErrorKind.INVALID_POINTER, alignment)
         if alignment <= RULES.alignment_bytes:
             return self._malloc(size_bytes)
-        size = _rounded(size_bytes)
+        size = rounded(size_bytes)
         if isinstance(size, Refusal):
             return size
         if size == 0:
@@ -363,7 +363,7 @@ class HeapAllocator:
         return totals == (allocated, free)
 
 
-def _rounded(size_bytes: int) -> int | Refusal:
+def rounded(size_bytes: int) -> int | Refusal:
     """A size as blocks have it (§7.4)."""
     if size_bytes > LARGEST_BYTES:
         return Refusal(ErrorKind.OUT_OF_MEMORY, size_bytes)

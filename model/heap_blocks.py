@@ -21,7 +21,7 @@ SPLIT_BYTES: Final = HEADER_BYTES + RULES.minimum_bytes  # §7.4: what a split m
 FREE: Final = (1, RULES.magic_free)
 USED: Final = (0, RULES.magic_used)
 
-_HEADER: Final = decoder(HEAP_BLOCK, "size", "is_free", "next", "prev", "magic")
+HEADER: Final = decoder(HEAP_BLOCK, "size", "is_free", "next", "prev", "magic")
 _SIZE = HEAP_BLOCK.member("size").offset_bytes
 _IS_FREE = HEAP_BLOCK.member("is_free").offset_bytes
 _NEXT, _PREV = HEAP_BLOCK.member("next").offset_bytes, HEAP_BLOCK.member("prev").offset_bytes
@@ -57,7 +57,7 @@ class Extent:
     holes: tuple[Region, ...]
 
     def can_hold_header(self, address: int) -> bool:
-        """Whether a header at `address` may be looked at: aligned, inside whole, and mapped (§7.3)."""
+        """Whether a header can be at `address`: aligned, inside whole, in no free region (§7.3)."""
         end = address + HEADER_BYTES
         inside = self.start <= address and end <= self.end and is_aligned(address, RULES.alignment_bytes)
         return inside and not any(
@@ -88,14 +88,16 @@ class HeapBlocks:
 
     def read(self, address: VirtualAddress) -> HeapBlock:
         """The header at `address`, whatever it holds."""
-        size, free, following, previous, magic = _HEADER.unpack(
-            self.fields.memory.read(address, HEADER_BYTES)
-        )
+        size, free, following, previous, magic = HEADER.unpack(self.fields.memory.read(address, HEADER_BYTES))
         return HeapBlock(address, size, free, VirtualAddress(following), VirtualAddress(previous), magic)
+
+    def can_be_read(self, address: VirtualAddress, extent: Extent) -> bool:
+        """Whether a header at `address` may be looked at (§7.3): it can be there, and that is mapped."""
+        return extent.can_hold_header(address) and self.fields.memory.is_mapped(address, HEADER_BYTES)
 
     def read_valid(self, address: VirtualAddress, extent: Extent) -> HeapBlock | None:
         """The header at `address`; None when it is not valid (§7.3)."""
-        if not extent.can_hold_header(address):
+        if not self.can_be_read(address, extent):
             return None
         block = self.read(address)
         return block if extent.is_valid(block) else None
@@ -120,14 +122,16 @@ class HeapBlocks:
 
     def is_reachable(self, address: VirtualAddress, extent: Extent) -> bool:
         """Whether `next` leads from `first_block_` to `address`, within the bounds of §7.5."""
-        position = VirtualAddress(self.fields.get("first_block_"))
-        for _ in range(self.fields.get("heap_size_") // SPLIT_BYTES):
-            if position == address:
-                return True
-            if not extent.can_hold_header(position):
+        position, seen = VirtualAddress(self.fields.get("first_block_")), set[int]()
+        most_blocks = self.fields.get("heap_size_") // SPLIT_BYTES
+        while position != address:
+            # A walk that comes back to a block never arrives: it need not be taken to its bound.
+            unknown = position in seen or not self.can_be_read(position, extent)
+            if unknown or len(seen) >= most_blocks:
                 return False
+            seen.add(position)
             position = self.read(position).next
-        return False
+        return True
 
     def write_free(
         self, address: VirtualAddress, size_bytes: int, following: VirtualAddress, previous: VirtualAddress

@@ -4,7 +4,7 @@ The model writes its simulated memory by these layouts. A debugger's layouts com
 DWARF in the same class, so the two can be compared field by field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,8 +68,17 @@ class Layout:
         return encoded
 
 
-def _layout(name: str, size_bytes: int, *members: tuple[str, int, int] | tuple[str, int, int, int]) -> Layout:
+_Field = tuple[str, int, int] | tuple[str, int, int, int]
+
+
+def _layout(name: str, size_bytes: int, *members: _Field) -> Layout:
     return Layout(name, size_bytes, tuple(Member(*member) for member in members))
+
+
+def _inside(outer: str, offset_bytes: int, layout: Layout) -> Iterator[_Field]:
+    """The members of a structure that is the member `outer` of another, at `offset_bytes` there."""
+    for member in layout.members:
+        yield f"{outer}.{member.name}", offset_bytes + member.offset_bytes, member.size_bytes, member.count
 
 
 FRAME: Final = _layout("physical::frame", 16, ("address", 0, 8), ("previous", 8, 8))
@@ -128,6 +137,91 @@ HEAP: Final = _layout(
     ("lock_", 112, 4),
 )
 
-TRACE_RECORD_BYTES: Final = 64  # §12.1
+USER_ALLOCATOR: Final = _layout(
+    "memory::user_allocator",
+    104,
+    ("heap_start_", 0, 8),
+    ("heap_current_", 8, 8),
+    ("heap_limit_", 16, 8),
+    ("first_block_", 24, 8),
+    ("page_directory_", 32, 8),
+    ("total_allocated_", 40, 8),
+    ("num_blocks_", 48, 8),
+    ("errors_", 56, 8, 5),
+    ("lock_", 96, 4),
+)
+PROCESS_MEMORY: Final = _layout(
+    "memory::process_memory",
+    264,
+    ("page_directory_", 0, 8),
+    ("code_start_", 8, 8),
+    ("code_end_", 16, 8),
+    ("data_start_", 24, 8),
+    ("data_end_", 32, 8),
+    ("stack_start_", 40, 8),
+    ("stack_end_", 48, 8),
+    *_inside("heap_", 56, USER_ALLOCATOR),
+    *_inside("mmap_", 160, VIRT),
+)
+_REGISTERS: Final = (
+    "r15 r14 r13 r12 r11 r10 r9 r8 rbp rdi rsi rdx rcx rbx rax vector error rip cs rflags rsp ss"
+)
+PROCESS: Final = _layout(
+    "coronel::process",
+    480,
+    ("pid", 0, 8),
+    ("state", 8, 4),
+    ("exit_code", 12, 4),
+    ("next", 16, 8),
+    *_inside("memory", 24, PROCESS_MEMORY),
+    ("name", 288, 1, 16),
+    *((f"context.{name}", 304 + 8 * index, 8) for index, name in enumerate(_REGISTERS.split())),
+)
+TRACE: Final = _layout(
+    "coronel::trace", 32, ("ring_", 0, 8), ("capacity_", 8, 8), ("next_", 16, 8), ("lock_", 24, 4)
+)
+TRACE_RECORD: Final = _layout(
+    "coronel::trace_record",
+    64,
+    ("sequence", 0, 8),
+    ("what", 8, 4),
+    ("cpu", 12, 2),
+    ("depth", 14, 2),
+    ("arguments", 16, 8, 3),
+    ("result", 40, 8),
+    ("caller", 48, 8),
+    ("space", 56, 8),
+)
+SEEDED_FAULT: Final = _layout(
+    "coronel::seeded_fault",
+    192,
+    ("kind", 0, 4),
+    ("line", 4, 4),
+    ("victim", 8, 8),
+    ("culprit", 16, 8),
+    ("address", 24, 8),
+    ("length", 32, 8),
+    ("file", 40, 8),
+    ("name", 48, 8),
+    ("caller", 56, 8),
+    ("original", 64, 1, 64),
+    ("written", 128, 1, 64),
+)
 
-ALL: Final = (FRAME, RANGE, PHYSICAL, NODE, VIRT, HEAP_BLOCK, HEAP)
+TRACE_RECORD_BYTES: Final = TRACE_RECORD.size_bytes
+
+ALL: Final = (
+    FRAME,
+    RANGE,
+    PHYSICAL,
+    NODE,
+    VIRT,
+    HEAP_BLOCK,
+    HEAP,
+    USER_ALLOCATOR,
+    PROCESS_MEMORY,
+    PROCESS,
+    TRACE,
+    TRACE_RECORD,
+    SEEDED_FAULT,
+)

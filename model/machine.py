@@ -26,7 +26,9 @@ from model.multiboot import MapEntry, managed_ranges, ram_regions, reserved_rang
 from model.page_tables import PageTables
 from model.paging import PagingMode
 from model.placement import PlacementAllocator, placement_limit
+from model.process import ProcessTable
 from model.regions import PoolGrowth, RegionAllocator
+from model.system_calls import SystemCalls
 from model.types import (
     LARGE_PAGE_BYTES,
     PAGE_BYTES,
@@ -48,6 +50,8 @@ class Machine:
     paging: PageTables
     regions: RegionAllocator
     heap: HeapAllocator
+    processes: ProcessTable
+    system_calls: SystemCalls
 
     @staticmethod
     def boot(
@@ -107,7 +111,9 @@ class Machine:
         regions.setup(start, WINDOW_BASE - start)
         # Step 11
         memory.write_u64(image.kernel_heap, heap.fields.address)
-        return Machine(memory, image, placement, frames, paging, regions, heap)
+        processes = ProcessTable.of(paging, frames, heap, listener)
+        calls = SystemCalls.of(processes.journal, listener)
+        return Machine(memory, image, placement, frames, paging, regions, heap, processes, calls)
 
     @property
     def physical(self) -> PhysicalMemory:

@@ -13,7 +13,7 @@ from typing import Final
 from model.address_space import EARLY_MAP_BYTES, KERNEL_BASE
 from model.errors import CpuException, NoSuchMemory
 from model.paging import FaultReason, PagingMode, Translation, walk
-from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, align_down
+from model.types import PAGE_BYTES, U64_MASK, PhysicalAddress, VirtualAddress, align_down
 
 _U64: Final = struct.Struct("<Q")
 _OFFSET: Final = PAGE_BYTES - 1
@@ -118,12 +118,12 @@ class PhysicalMemory:
         return int.from_bytes(self.read(address, _U64.size), "little")
 
     def write_u64(self, address: PhysicalAddress, value: int) -> None:
-        """Put the u64 `value` at `address`, little-endian."""
+        """Put `value`, modulo 2**64, at `address`, little-endian."""
         offset = address & _OFFSET
         if offset <= PAGE_BYTES - _U64.size:
-            _U64.pack_into(self._page(address, _U64.size), offset, value)
+            _U64.pack_into(self._page(address, _U64.size), offset, value & U64_MASK)
         else:
-            self.write(address, _U64.pack(value))
+            self.write(address, _U64.pack(value & U64_MASK))
 
     def read_entry(self, address: PhysicalAddress) -> int | None:
         """A paging entry for `model.paging.walk`; None where there is no RAM."""
@@ -174,6 +174,16 @@ class VirtualMemory:
             raise CpuException(_PAGE_FAULT, _FAULT_PRESENT | _FAULT_WRITE, address)
         return PhysicalAddress(cached.physical + (address & _OFFSET))
 
+    def is_mapped(self, address: int, size_bytes: int) -> bool:
+        """Whether all of [address, address + size_bytes) is mapped, and to RAM."""
+        try:
+            return all(
+                self.physical.contains(self.translate(VirtualAddress(start)))
+                for start, _ in _pieces(address, size_bytes)
+            )
+        except CpuException:
+            return False
+
     def _walk(self, address: VirtualAddress, *, write: bool) -> _Cached:
         """Translate the page of `address`: by the early map, or by the tables of CR3."""
         page = VirtualAddress(align_down(address, PAGE_BYTES))
@@ -220,8 +230,8 @@ class VirtualMemory:
         return int.from_bytes(self.read(address, _U64.size), "little")
 
     def write_u64(self, address: VirtualAddress, value: int) -> None:
-        """Put the u64 `value` at `address`, little-endian."""
+        """Put `value`, modulo 2**64, at `address`, little-endian."""
         if address & _OFFSET <= PAGE_BYTES - _U64.size:
             self.physical.write_u64(self.translate(address, write=True), value)
         else:
-            self.write(address, _U64.pack(value))
+            self.write(address, _U64.pack(value & U64_MASK))

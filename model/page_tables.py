@@ -37,7 +37,7 @@ from model.page_entry import (
     is_leaf,
     table_index,
 )
-from model.paging import PageFault, canonical, walk
+from model.paging import PageFault, Translation, canonical, walk
 from model.types import (
     LARGE_PAGE_BYTES,
     PAGE_BYTES,
@@ -134,6 +134,12 @@ class PageTables:
         physical, size_bytes = physical & U64_MASK, size_bytes & U64_MASK
         outcome = self._mapio(physical, size_bytes)
         return VirtualAddress(self.journal.conclude("mapio", (physical, size_bytes), outcome))
+
+    def find(self, directory: int, virtual: int) -> Translation | None:
+        """What a directory maps at an address; None when that is nothing."""
+        root, address = PhysicalAddress(directory), VirtualAddress(virtual)
+        found = walk(self._physical.read_entry, root, address, self.memory.mode)
+        return None if isinstance(found, PageFault) else found
 
     def build_kernel_directory(self, placement_end: PhysicalAddress) -> PhysicalAddress | Refusal:
         """Build and load the kernel directory (§5.6); its address, or why there was no frame."""
@@ -233,8 +239,8 @@ class PageTables:
         if not self._is_directory(directory):
             return Refusal(ErrorKind.INVALID_POINTER, directory)
         # find
-        found = walk(self._physical.read_entry, directory, VirtualAddress(virtual), self.memory.mode)
-        if isinstance(found, PageFault) or found.page_bytes != PAGE_BYTES:
+        found = self.find(directory, virtual)
+        if found is None or found.page_bytes != PAGE_BYTES:
             return Refusal(ErrorKind.INVALID_POINTER, virtual)
         # commit
         self._physical.write_u64(found.steps[-1].entry_address, 0)

@@ -99,3 +99,47 @@ class RegionManager:
     end: VirtualAddress
     errors: tuple[int, ...]
     locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserHeap:
+    """A process's heap object (`memory::user_allocator`): its blocks lie in [heap_start, heap_current)."""
+
+    address: VirtualAddress
+    heap_start: VirtualAddress
+    heap_current: VirtualAddress
+    heap_limit: VirtualAddress
+    first_block: VirtualAddress
+    page_directory: PhysicalAddress
+    total_allocated: int
+    num_blocks: int
+    errors: tuple[int, ...]
+    locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """What a process has in its lower half (`memory::process_memory`); all ranges are [start, end)."""
+
+    page_directory: PhysicalAddress
+    code_start: VirtualAddress
+    code_end: VirtualAddress
+    data_start: VirtualAddress
+    data_end: VirtualAddress
+    stack_start: VirtualAddress
+    stack_end: VirtualAddress
+    heap: UserHeap
+    mmap: RegionManager
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process (`coronel::process`) at virtual address `address` of the kernel's half."""
+
+    address: VirtualAddress
+    pid: int
+    state: int
+    exit_code: int
+    next: VirtualAddress
+    name: str
+    memory: ProcessMemory

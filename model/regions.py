@@ -12,7 +12,7 @@ from model.layouts import VIRT
 from model.memory import VirtualMemory
 from model.page_tables import PageFlags, PageTables
 from model.records import Region
-from model.region_nodes import RegionNodes
+from model.region_nodes import NodeHeap, RegionNodes
 from model.structure import Structure
 from model.types import PAGE_BYTES, U64_MASK, VirtualAddress, align_up, is_aligned
 
@@ -43,11 +43,12 @@ class RegionAllocator:
         address: VirtualAddress,
         growth: PoolGrowth | None = None,
         listener: Listener = discard,
+        heap: NodeHeap | None = None,
     ) -> "RegionAllocator":
-        """The manager whose object lies at `address`."""
+        """The manager whose object lies at `address`; its nodes come from a pool, or from `heap` (§15.6)."""
         fields = Structure(memory, VIRT, address)
         journal = Journal(Part.VIRT, memory, fields.field_address("errors_"), listener)
-        return RegionAllocator(fields, RegionNodes(fields), journal, growth)
+        return RegionAllocator(fields, RegionNodes(fields, heap), journal, growth)
 
     def setup(self, start: int, size_bytes: int) -> bool:
         """Manage [start, start + size_bytes), all free (§6.7)."""
@@ -78,13 +79,13 @@ class RegionAllocator:
         end = start + size_bytes
         if not is_aligned(start, PAGE_BYTES) or not is_aligned(end, PAGE_BYTES) or end > U64_MASK:
             return Refusal(ErrorKind.INVALID_POINTER, start)
-        if size_bytes and not self.fields.get("spare_"):
+        node = self.nodes.take_spare() if size_bytes else _NULL  # §6.7: a size of 0 makes no region
+        if size_bytes and node == _NULL:
             return Refusal(ErrorKind.OUT_OF_MEMORY, start)
         # commit
         self.fields.set("start_", start)
         self.fields.set("end_", end)
-        if size_bytes:  # §6.7: a size of 0 makes no region
-            node = self.nodes.take_spare()
+        if size_bytes:
             self.nodes.set_extent(node, start, size_bytes)
             self.nodes.insert(node, _NULL, _NULL)
         return 1
@@ -95,7 +96,9 @@ class RegionAllocator:
             return 0
         needed_bytes = align_up(size_bytes, PAGE_BYTES)  # what would wrap is larger than every region
         # find
-        for region in self.nodes.regions():
+        for region in self.nodes.walk():
+            if isinstance(region, Refusal):
+                return region
             if region.size_bytes >= needed_bytes:
                 # split, commit
                 self._keep_above(region, region.start + needed_bytes)
@@ -108,7 +111,9 @@ class RegionAllocator:
             return Refusal(ErrorKind.INVALID_POINTER, address)
         end = address + align_up(size_bytes, PAGE_BYTES)
         # find
-        for region in self.nodes.regions():
+        for region in self.nodes.walk():
+            if isinstance(region, Refusal):
+                return region
             if region.start <= address and end <= region.start + region.size_bytes:
                 break
         else:
@@ -135,7 +140,9 @@ class RegionAllocator:
         # find: the free regions below and above
         below: Region | None = None
         above: Region | None = None
-        for region in self.nodes.regions():
+        for region in self.nodes.walk():
+            if isinstance(region, Refusal):
+                return region
             if region.start >= end:
                 above = region
                 break

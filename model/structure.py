@@ -5,7 +5,7 @@ from typing import Final
 
 from model.layouts import Layout, Member
 from model.memory import VirtualMemory
-from model.types import U64_MASK, VirtualAddress
+from model.types import VirtualAddress
 
 _CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -39,10 +39,11 @@ class Structure:
         return int.from_bytes(self.memory.read(self.field_address(name, index), size), "little")
 
     def set(self, name: str, value: int, index: int = 0) -> None:
-        """Write a field, or one element of an array."""
+        """Write a field, or one element of an array: modulo its size, as the kernel's arithmetic is."""
         size = self._members[name].size_bytes
-        self.memory.write(self.field_address(name, index), value.to_bytes(size, "little"))
+        low_bits = value & ((1 << 8 * size) - 1)
+        self.memory.write(self.field_address(name, index), low_bits.to_bytes(size, "little"))
 
     def add(self, name: str, delta: int, index: int = 0) -> None:
-        """Add to a u64, as the kernel's arithmetic does: modulo 2**64."""
-        self.set(name, (self.get(name, index) + delta) & U64_MASK, index)
+        """Add to a field, modulo its size."""
+        self.set(name, self.get(name, index) + delta, index)

@@ -79,3 +79,90 @@ PAGE_USER: Final = Code(
     "PAGE002", "kernel page open to ring 3", "A page of the upper half has the user bit at every level."
 )
 PAGE_NULL: Final = Code("PAGE003", "null guard mapped", "A page below 4 MiB is mapped.")
+
+FRAME_FREE_MAPPED: Final = Code(
+    "FRAME008",
+    "free frame is mapped",
+    "A frame of the free list is mapped as well: its next owner shares it with the old one.",
+)
+FRAME_FREE_TABLE: Final = Code(
+    "FRAME009",
+    "free frame is a page table",
+    "The next owner of the frame would write the entries of a live table.",
+)
+FRAME_FREE_RESERVED: Final = Code(
+    "FRAME010",
+    "free frame is reserved memory",
+    "A free frame is part of the kernel image, the placement area, boot information or the first MiB.",
+)
+FRAME_TABLE_MAPPED: Final = Code(
+    "FRAME011", "page table is mapped", "A live page table can be written through an ordinary page."
+)
+FRAME_TABLE_FOREIGN: Final = Code(
+    "FRAME012", "page table is no frame of the allocator", "A table lies where physical::alloc gives nothing."
+)
+FRAME_TWICE: Final = Code(
+    "FRAME013",
+    "frame mapped twice",
+    "One space maps a frame at two addresses, or once more beside the linear map.",
+)
+FRAME_DEVICE: Final = Code(
+    "FRAME014", "device is memory in use", "A device mapping leads to a frame that is mapped as memory too."
+)
+FRAME_UNOWNED: Final = Code(
+    "FRAME015",
+    "frames lost",
+    "Managed frames are neither free nor a page table nor mapped: nobody can free them.",
+)
+FRAME_REFUSED: Final = Code(
+    "FRAME016",
+    "frame allocator refused a bad call",
+    "errors_ counts double frees, invalid pointers or corruption: the list is sound, a caller is not.",
+)
+
+SPACE_USER_BIT: Final = Code(
+    "SPACE001",
+    "kernel entry marked for ring 3",
+    "An entry of the kernel half has the user bit; only the levels above it may still say no.",
+)
+SPACE_UPPER: Final = Code(
+    "SPACE002",
+    "kernel half of a process differs",
+    "The upper slots of a process's top table are not those of the kernel directory.",
+)
+SPACE_LOWER: Final = Code(
+    "SPACE003",
+    "kernel directory maps the lower half",
+    "Slots 0 to 255 of the kernel directory must be empty.",
+)
+SPACE_TWO: Final = Code(
+    "SPACE004",
+    "frame in two processes",
+    "What one process writes the other one reads, and each will free it.",
+)
+SPACE_TABLE: Final = Code(
+    "SPACE005",
+    "page table open to ring 3",
+    "A process can write page table entries, its own rights among them.",
+)
+SPACE_KERNEL: Final = Code(
+    "SPACE006",
+    "kernel memory open to ring 3",
+    "A page of a process leads to a frame that the kernel uses itself.",
+)
+SPACE_SHARED: Final = Code(
+    "SPACE007", "page table in two places", "Two entries refer to one table, in one space or in two."
+)
+PROC_LIST: Final = Code(
+    "PROC001", "process list broken", "The list does not end, leads to no process, or is not in order of pid."
+)
+PROC_FIELD: Final = Code(
+    "PROC002",
+    "process contradicts itself",
+    "A field of a process lies outside what its address space allows.",
+)
+PROC_PAGES: Final = Code(
+    "PROC003",
+    "pages of a process are not what it says",
+    "A page is mapped outside the process's ranges, with other rights, or is missing inside them.",
+)

@@ -6,7 +6,6 @@ from coronel_gdb.checks.frames import frame_findings
 from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.lift.frames import lift_frames, managed_frames
 from coronel_gdb.report import Absent, Report, Table
-from model.invariants.frames import check_frames
 from model.types import PAGE_BYTES
 
 
@@ -17,11 +16,9 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     manager = lifted.manager
     if manager.locked:
         return busy("frames", "frame manager")
-    verdict = check_frames(
-        manager, lifted.nodes, profile.node.size_bytes, stop=lifted.stop, listed_elsewhere=lifted.others
-    )
+    verdict = lifted.verdict()
     findings = frame_findings(verdict)
-    managed, free = managed_frames(manager), len(lifted.nodes)
+    managed, free = managed_frames(manager), lifted.count
     summary = (
         f"{len(findings)} finding{'s' * (len(findings) != 1)} in a list of {free:,} free frames"
         if findings
@@ -33,12 +30,12 @@ def run(context: Context, _: argparse.Namespace) -> Report:
         ("in use", f"{managed - free:,} of {managed:,} managed frames"),
         (
             "next",
-            f"{lifted.nodes[0].address:#x} is handed out next" if lifted.nodes else "none: the list is empty",
+            f"{lifted.first:#x} is handed out next" if lifted.count else "none: the list is empty",
         ),
         ("nodes", f"{manager.node_count:,} at {manager.nodes:#x}, RAM ends at {manager.physical_end:#x}"),
     ]
     rows = [
-        (start, end, (end - start) // PAGE_BYTES, sum(start <= node.address < end for node in lifted.nodes))
+        (start, end, (end - start) // PAGE_BYTES, lifted.free_between(start, end))
         for start, end in sorted(manager.ranges)
     ]
     report.tables.append(

@@ -8,7 +8,6 @@ from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.lift.heap import Discovery, LiftedHeap, lift_heap, read_heap
 from coronel_gdb.lift.space import Run
 from coronel_gdb.report import Absent, Report
-from model.invariants.heap import check_heap
 
 
 def run(context: Context, _: argparse.Namespace) -> Report:
@@ -18,22 +17,23 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     if heap.locked:
         return busy("heapcheck", "kernel heap")
     lifted = lift_heap(context.space, heap, profile)
-    verdict = check_heap(heap, lifted.blocks, profile.rules, complete=lifted.end is None)
+    verdict = lifted.verdict(profile)
     findings = heap_findings(lifted, verdict, profile)
-    used = sum(block.magic == profile.rules.magic_used for block in lifted.blocks)
+    sound = lifted.sound
+    used = sound.used if sound else sum(b.magic == profile.rules.magic_used for b in lifted.blocks)
     report = Report(
         "heapcheck",
-        f"{len(findings)} finding{'s' * (len(findings) != 1)} in {len(lifted.blocks)} blocks"
+        f"{len(findings)} finding{'s' * (len(findings) != 1)} in {lifted.count} blocks"
         if findings
-        else f"kernel heap is sound: {len(lifted.blocks)} blocks, {verdict.evaluated} invariants hold",
+        else f"kernel heap is sound: {lifted.count} blocks, {verdict.evaluated} invariants hold",
         findings=findings,
         checked=verdict.evaluated,
     )
     where = f"{heap.heap_start:#x}..{heap.heap_end:#x}, {heap.heap_size:,} bytes"
-    free = len(lifted.blocks) - used
+    free = lifted.count - used
     report.facts += [
         ("heap", f"{where}, {heap.num_expansions} expansions"),
-        ("blocks", f"{len(lifted.blocks)} ({used} used, {free} free){_detours(lifted)}"),
+        ("blocks", f"{lifted.count} ({used} used, {free} free){_detours(lifted)}"),
         ("bytes", f"{heap.total_allocated:,} used, {heap.total_free:,} free"),
         (
             "operations",

@@ -1,13 +1,17 @@
 """The list of free frames as records, node by node, from one bulk read of the node array."""
 
+import re
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import KernelError
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.pointer import pointer
+from coronel_gdb.lift.sound_frames import SoundFrames, prove
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ListProfile
 from coronel_gdb.protocols import Target
+from model.invariants.base import Verdict
+from model.invariants.frames import check_frames, sound_verdict
 from model.records import FrameManager, FrameNode
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, is_aligned
 
@@ -19,26 +23,89 @@ class LiftedFrames:
     """The manager, the nodes in list order, and where following them stopped.
 
     `stop` is the pointer that could not be followed, 0 for a list that ends with null. `others` are the
-    nodes outside the list that carry an address all the same.
+    nodes outside the list that carry an address all the same. A list that was proved in bulk has `sound` and
+    no nodes one by one.
     """
 
     manager: FrameManager
     image: Image
+    node_bytes: int
     nodes: list[FrameNode] = field(default_factory=list)
     others: list[FrameNode] = field(default_factory=list)
     stop: int = 0
+    sound: SoundFrames | None = None
+
+    @property
+    def count(self) -> int:
+        """How many nodes the list has."""
+        return self.sound.count if self.sound else len(self.nodes)
+
+    @property
+    def first(self) -> PhysicalAddress:
+        """The frame that is handed out next; 0 when the list is empty or its head is no node."""
+        if self.nodes:
+            return self.nodes[0].address
+        index = (self.manager.free_list - self.manager.nodes) // self.node_bytes
+        return PhysicalAddress(index * PAGE_BYTES if self.count else 0)
+
+    def free_between(self, start: int, end: int) -> int:
+        """How many frames of physical [start, end) the list holds."""
+        if self.sound:
+            return self.sound.free.count(1, start // PAGE_BYTES, end // PAGE_BYTES)
+        return sum(start <= node.address < end for node in self.nodes)
+
+    def free_ranges(self) -> list[tuple[int, int]]:
+        """Physical [start, end) of the frames that the list says are free, in ascending order."""
+        if self.sound:
+            free = self.sound.free
+        else:
+            found = bytearray(min(self.manager.node_count, _MOST_NODES))
+            for node in self.nodes:
+                # By its place, which says whose node it is: its address may be damaged.
+                index = (node.node - self.manager.nodes) // self.node_bytes
+                if 0 <= index < len(found):
+                    found[index] = 1
+            free = bytes(found)
+        return [
+            (match.start() * PAGE_BYTES, match.end() * PAGE_BYTES) for match in re.finditer(b"\x01+", free)
+        ]
+
+    def verdict(self) -> Verdict:
+        """The list against all its invariants."""
+        if self.sound:
+            return sound_verdict(self.sound.count)
+        return check_frames(
+            self.manager, self.nodes, self.node_bytes, stop=self.stop, listed_elsewhere=self.others
+        )
 
 
-def lift_frames(target: Target, space: AddressSpace, profile: ListProfile) -> LiftedFrames:
-    """Read the whole list; `NotInitialised` when its manager's pointer is null, `ReadFault` as it says."""
+def lift_frames(
+    target: Target, space: AddressSpace, profile: ListProfile, *, careful: bool = False
+) -> LiftedFrames:
+    """Read the whole list; `NotInitialised` when its manager's pointer is null, `ReadFault` as it says.
+
+    `careful` follows it node by node even where a proof in bulk would do.
+    """
     manager = read_manager(target, space, profile)
+    return follow_frames(manager, space, profile, careful=careful)
+
+
+def follow_frames(
+    manager: FrameManager, space: AddressSpace, profile: ListProfile, *, careful: bool = False
+) -> LiftedFrames:
+    """Read the list of a manager that was read before."""
     size = profile.node.size_bytes
     if manager.node_count > _MOST_NODES:
         raise KernelError(
             f"node_count_ is {manager.node_count:#x}: no machine has so many frames, it is damaged"
         )
     image = Image(space, manager.nodes, VirtualAddress(manager.nodes + manager.node_count * size))
-    lifted = LiftedFrames(manager, image)
+    lifted = LiftedFrames(manager, image, size)
+    whole = None if careful else image.chunk(manager.nodes)
+    if whole is not None and whole[0] == manager.nodes:
+        lifted.sound = prove(manager, whole[1], profile)
+        if lifted.sound is not None:
+            return lifted
     decode, seen = profile.node.decode, set()
     at = int(manager.free_list)
     while at:

@@ -6,16 +6,19 @@ this block) and last by its magic; stale headers inside merged free blocks are t
 own successor does not point back to them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import merge
 
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.pointer import pointer
+from coronel_gdb.lift.sound_heap import SoundHeap, blocks_of, prove
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.protocols import Target
+from model.invariants.base import Verdict
+from model.invariants.heap import check_heap, sound_verdict
 from model.records import Heap, HeapBlock
 from model.types import PAGE_BYTES, VirtualAddress, is_aligned
 
@@ -35,7 +38,8 @@ class Discovery(Enum):
 class LiftedHeap:
     """The heap object, its blocks in true order, how each was found, and the bytes they were read from.
 
-    `end` says why the last block is the last: None when the list ended as it should.
+    `end` says why the last block is the last: None when the list ended as it should. A heap that was proved
+    in bulk has `sound` and no blocks one by one; `all_blocks` has them in either case.
     """
 
     heap: Heap
@@ -43,12 +47,35 @@ class LiftedHeap:
     blocks: list[HeapBlock] = field(default_factory=list)
     found_by: list[Discovery] = field(default_factory=list)
     end: str | None = None
+    sound: SoundHeap | None = None
+
+    @property
+    def count(self) -> int:
+        """How many blocks there are."""
+        return self.sound.count if self.sound else len(self.blocks)
+
+    def all_blocks(self, profile: HeapProfile) -> Iterable[HeapBlock]:
+        """Every block in true order."""
+        return blocks_of(self.heap, self.image, profile) if self.sound else self.blocks
+
+    def verdict(self, profile: HeapProfile) -> Verdict:
+        """The heap against all its invariants."""
+        if self.sound:
+            return sound_verdict(self.sound.count)
+        return check_heap(self.heap, self.blocks, profile.rules, complete=self.end is None)
 
 
-def lift_heap(space: AddressSpace, heap: Heap, profile: HeapProfile) -> LiftedHeap:
-    """Read all blocks of a heap; what cannot be read is a hole of the image, never a failure."""
+def lift_heap(space: AddressSpace, heap: Heap, profile: HeapProfile, *, careful: bool = False) -> LiftedHeap:
+    """Read all blocks of a heap; what cannot be read is a hole of the image, never a failure.
+
+    `careful` walks it block by block even where a proof in bulk would do.
+    """
     start, end = heap.heap_start, heap.heap_end
     lifted = LiftedHeap(heap, Image(space, start, end if start <= end else start))
+    if not careful:
+        lifted.sound = prove(heap, lifted.image, profile)
+        if lifted.sound:
+            return lifted
     _Walker(lifted, profile).run()
     return lifted
 

@@ -17,17 +17,25 @@ class Image:
         self.end = VirtualAddress(min(end, start + _LIMIT_BYTES))
         self.unreadable: list[Run] = []
         self._starts: list[int] = []
-        self._chunks: list[bytearray] = []
+        parts: list[list[bytes]] = []
+        readable_to = -1
         for run in space.runs(self.start, self.end):
             if run.data is None:
                 self.unreadable.append(run)
-            elif self._chunks and self._starts[-1] + len(self._chunks[-1]) == run.start:
-                self._chunks[-1] += run.data
-            else:
+                continue
+            if readable_to != run.start:
                 self._starts.append(run.start)
-                self._chunks.append(bytearray(run.data))
+                parts.append([])
+            parts[-1].append(run.data)
+            readable_to = run.end
+        # Joined once: growing a buffer of 100 MB run by run costs more than judging it.
+        self._chunks = [part[0] if len(part) == 1 else b"".join(part) for part in parts]
 
-    def chunk(self, address: int) -> tuple[int, bytearray] | None:
+    def chunks(self) -> Iterator[tuple[int, bytes]]:
+        """Start and bytes of every readable chunk, in ascending order."""
+        yield from zip(self._starts, self._chunks, strict=True)
+
+    def chunk(self, address: int) -> tuple[int, bytes] | None:
         """Start and bytes of the readable chunk that contains `address`."""
         index = bisect_right(self._starts, address) - 1
         if index >= 0 and address < self._starts[index] + len(self._chunks[index]):
@@ -39,7 +47,7 @@ class Image:
         found = self.chunk(address)
         if found is None or address + size_bytes > found[0] + len(found[1]):
             return None
-        return bytes(found[1][address - found[0] : address - found[0] + size_bytes])
+        return found[1][address - found[0] : address - found[0] + size_bytes]
 
     def find(self, pattern: bytes, start: int) -> Iterator[int]:
         """Addresses from `start` upwards, then from the beginning, where `pattern` stands."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from coronel_gdb.errors import ReadFault
 from coronel_gdb.lift.pointer import pointer
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.profiles.schema import ListProfile
+from coronel_gdb.profiles.schema import ListProfile, Structure
 from coronel_gdb.protocols import Target
 from model.records import Region, RegionManager
 from model.types import VirtualAddress
@@ -24,8 +24,13 @@ def lift_regions(target: Target, space: AddressSpace, profile: ListProfile) -> L
     """Read the free list of the kernel's virtual manager; `NotInitialised`, `ReadFault` as for the heap."""
     address = pointer(target, space, profile.pointer, "virtual manager")
     data = space.read(address, profile.manager.size_bytes)
-    values = profile.manager.decode(data)
-    manager = RegionManager(
+    return lift_list(region_manager(address, data, profile.manager), space, profile.node)
+
+
+def region_manager(address: VirtualAddress, data: bytes, structure: Structure) -> RegionManager:
+    """The manager whose bytes are `data`; a process has one of its own inside it (§14.3)."""
+    values = structure.decode(data)
+    return RegionManager(
         address=address,
         first=VirtualAddress(values["first"]),
         last=VirtualAddress(values["last"]),
@@ -34,22 +39,26 @@ def lift_regions(target: Target, space: AddressSpace, profile: ListProfile) -> L
         spare_count=values["spare_count"],
         start=VirtualAddress(values["start"]),
         end=VirtualAddress(values["end"]),
-        errors=profile.manager.array(data, "errors"),
+        errors=structure.array(data, "errors"),
         locked=values["locked"],
     )
+
+
+def lift_list(manager: RegionManager, space: AddressSpace, structure: Structure) -> LiftedRegions:
+    """The manager's free regions, followed from `first`; each node once, what cannot be read ends it."""
     lifted = LiftedRegions(manager)
     seen: set[int] = set()
     at = int(manager.first)
     while at:
         try:
-            raw = None if at in seen else space.read(VirtualAddress(at), profile.node.size_bytes)
+            raw = None if at in seen else space.read(VirtualAddress(at), structure.size_bytes)
         except ReadFault:
             raw = None
         if raw is None:
             lifted.stop = at
             break
         seen.add(at)
-        node = profile.node.decode(raw)
+        node = structure.decode(raw)
         lifted.regions.append(
             Region(
                 VirtualAddress(at),

@@ -13,6 +13,7 @@ from model.paging import FaultReason, PageFault, PagingMode, Translation, walk
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, align_down
 
 _LARGEST_READ_BYTES = 64 << 20
+_ACCESSED_DIRTY = 0x60
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class AddressSpace:
         while at < end:
             found = self.translate(VirtualAddress(at))
             if isinstance(found, Translation):
-                size = min(align_down(at, found.page_bytes) + found.page_bytes, end) - at
+                size = self._contiguous(at, end, found) - at
                 virtual, physical, length = pending
                 if length and physical + length == found.physical and length + size <= _LARGEST_READ_BYTES:
                     pending = (virtual, physical, length + size)
@@ -119,6 +120,22 @@ class AddressSpace:
                 at = stop
         if pending[2]:
             yield pending
+
+    def _contiguous(self, at: int, end: int, found: Translation) -> int:
+        """The end of the pages that follow `at` virtually and physically, as far as one table says."""
+        stop = align_down(at, found.page_bytes) + found.page_bytes
+        step = found.steps[-1]
+        data = self.table(PhysicalAddress(align_down(step.entry_address, PAGE_BYTES)))
+        if data is None or found.page_bytes != PAGE_BYTES:
+            return min(stop, end)
+        # An entry that differs from the one before in the address alone maps the next page with equal rights.
+        entry = step.entry
+        for following in memoryview(data).cast("Q")[step.index + 1 :]:
+            entry += PAGE_BYTES
+            if stop >= end or (following ^ entry) & ~_ACCESSED_DIRTY:
+                break
+            stop += PAGE_BYTES
+        return min(stop, end)
 
 
 def _next_address(at: int, fault: PageFault, levels: int) -> int:

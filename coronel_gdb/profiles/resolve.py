@@ -9,8 +9,10 @@ from pathlib import Path
 from coronel_gdb.errors import KernelError
 from coronel_gdb.layout.facts import KernelFacts
 from coronel_gdb.profiles.schema import (
+    BootMapProfile,
     HeapProfile,
     ListProfile,
+    ProcessProfile,
     Profile,
     ResolvedProfile,
     Structure,
@@ -19,6 +21,7 @@ from model import layouts
 from model.records import HeapRules
 from model.types import VirtualAddress
 
+_OPTIONAL = ("processes", "boot_map")
 _NODE_SECTIONS = {"frames": "node", "regions": "node", "heap": "block"}
 
 
@@ -89,6 +92,13 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         raise KernelError(
             f"profile {profile.name} does not fit the kernel's types: no {', no '.join(missing)}"
         )
+
+    def optional(section: str) -> Structure | None:
+        return structure(section, "type", "fields") if section in profile.sections else None
+
+    process = optional("processes")
+    no_processes = f"the kernel has no {', no '.join(missing)}" if missing else ""
+    boot_map = optional("boot_map")
     rules = HeapRules(
         block.size_bytes,
         profile.number("heap", "alignment_bytes"),
@@ -102,6 +112,10 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         HeapProfile(profile.text("heap", "pointer"), heap, block, rules),
         ListProfile(profile.text("frames", "pointer"), manager, node),
         ListProfile(profile.text("regions", "pointer"), regions, region),
+        ProcessProfile(profile.text("processes", "list"), process) if process else None,
+        no_processes or f"the profile {profile.name} knows none",
+        BootMapProfile(profile.text("boot_map", "symbol"), boot_map) if boot_map else None,
+        {role: str(name) for role, name in profile.sections.get("image", {}).items()},
     )
 
 
@@ -109,6 +123,7 @@ def _facts(profile: Profile, kernel: Path | None) -> tuple[KernelFacts, str]:
     types, constants = [], [profile.text("heap", "magic_free"), profile.text("heap", "magic_used")]
     for section, node in _NODE_SECTIONS.items():
         types += [profile.text(section, "type"), profile.text(section, node)]
+    types += [profile.text(section, "type") for section in _OPTIONAL if section in profile.sections]
     if kernel is None:
         return _declared(constants), "docs/spec.md, not verified: no kernel file"
     try:

@@ -1,11 +1,14 @@
 """A profile as it stands in its TOML file, and as it is after the kernel's types were looked up."""
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from model.layouts import Layout, Member
 from model.records import HeapRules
+
+Unpack = Callable[[bytes | bytearray | memoryview, int], tuple[int, ...]]
+"""The values of a structure that begins at an offset of the data."""
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -55,6 +58,15 @@ class Structure:
         """Role → value of every scalar field of the instance at `data[base]`."""
         return dict(zip(self._roles, self._unpack(data, base), strict=True))
 
+    def unpacker(self, roles: Sequence[str]) -> Unpack:
+        """What unpacks the scalar fields in these roles, which stand in order of offset, alone."""
+        form, at = "<", 0
+        for role in roles:
+            member = self.members[role]
+            form += f"{member.offset_bytes - at}x{_CODES[member.size_bytes]}"
+            at = member.end_bytes
+        return struct.Struct(form).unpack_from
+
     def array(self, data: bytes, role: str) -> tuple[int, ...]:
         """All integers of the array field in that role."""
         member = self.members[role]
@@ -85,11 +97,35 @@ class ListProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessProfile:
+    """How processes are laid out; `head` is the symbol of the pointer to the first one."""
+
+    head: str
+    process: Structure
+
+
+@dataclass(frozen=True, slots=True)
+class BootMapProfile:
+    """How the kernel keeps the memory map of its boot; `symbol` is the object itself."""
+
+    symbol: str
+    structure: Structure
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedProfile:
-    """A profile with the kernel's own layouts; `source` says where those come from."""
+    """A profile with the kernel's own layouts; `source` says where those come from.
+
+    A kernel need not have processes: then `processes` is None and `no_processes` says why. `image` are
+    symbols by their role.
+    """
 
     name: str
     source: str
     heap: HeapProfile
     frames: ListProfile
     regions: ListProfile
+    processes: ProcessProfile | None = None
+    no_processes: str = ""
+    boot_map: BootMapProfile | None = None
+    image: Mapping[str, str] = field(default_factory=dict)

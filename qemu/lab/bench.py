@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from lab.check_bench import checkers
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT
 
@@ -18,6 +19,7 @@ def main(_arguments: Sequence[str] = ()) -> int:
     """Print every figure."""
     kernel_heap()
     loading()
+    checkers()
     return 0
 
 

@@ -36,7 +36,7 @@ def machine() -> Machine:
 def blocks(machine: Machine) -> list[HeapBlock]:
     context = Context(MachineTarget(machine))
     heap = read_heap(context.target, context.space, context.profile.heap)
-    return lift_heap(context.space, heap, context.profile.heap).blocks
+    return lift_heap(context.space, heap, context.profile.heap, careful=True).blocks
 
 
 def report(machine: Machine, line: str) -> dict[str, Any]:

@@ -1,0 +1,127 @@
+"""`processes`: every process with its layout, and the proof that nothing crosses between their spaces."""
+
+import argparse
+
+from coronel_gdb.checks.ownership import border_findings, marked_findings, ownership_findings
+from coronel_gdb.checks.processes import process_findings
+from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.lift.ledger import gather
+from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
+from coronel_gdb.lift.regions import lift_list
+from coronel_gdb.lift.spaces import LiftedSpaces, kernel_root, lift_spaces
+from coronel_gdb.report import Absent, Finding, Report, Table
+from model.invariants import ownership, process_list
+from model.invariants.base import Violation
+from model.ledger import sweep
+from model.types import PAGE_BYTES
+
+_STATES = {0: "ready", 1: "paused", 2: "ended"}
+_BORDERS = 3  # the user bit, the upper half, the lower half of the kernel directory
+
+
+def run(context: Context, _: argparse.Namespace) -> Report:
+    """Lift the list and all spaces, judge both, and say what each process has."""
+    listed = lift_processes(context.target, context.space, context.profile)
+    spaces = lift_spaces(
+        context.space, kernel_root(context.target, context.space, context.profile), listed.processes
+    )
+    findings = list_findings(context, listed, spaces) + isolation_findings(context, spaces)
+    count = len(listed.processes)
+    entries = sum(len(space.tables) for space in spaces.all)
+    sound = (
+        f"{count} process{'es' * (count != 1)}: no frame, table or right crosses" if count else "no process"
+    )
+    summary = (
+        f"{len(findings)} finding{'s' * (len(findings) != 1)} in {count} processes" if findings else sound
+    )
+    report = Report("processes", summary, findings=findings)
+    report.checked = (
+        len(process_list.PER_LIST)
+        + (len(process_list.PER_PROCESS) + len(ownership.ISOLATION)) * count
+        + _BORDERS
+    )
+    report.facts += [
+        ("spaces", f"{len(spaces.all)} (the kernel's and one a process), {entries:,} page tables"),
+        ("kernel", f"directory {spaces.kernel.root:#x}, {_pages(spaces, 0):,} pages"),
+    ]
+    rows = [
+        (
+            process.pid,
+            process.name,
+            _STATES.get(process.state, f"state {process.state}"),
+            process.memory.page_directory,
+            _pages(spaces, number + 1),
+            _kib(process.memory.code_end - process.memory.code_start),
+            _kib(process.memory.data_end - process.memory.data_start),
+            _kib(process.memory.heap.heap_current - process_list.HEAP_START),
+            _kib(process.memory.stack_end - process.memory.stack_start),
+            process.address,
+        )
+        for number, process in enumerate(listed.processes)
+    ]
+    columns = ("pid", "name", "state", "cr3", "pages", "code", "data", "heap", "stack", "process at")
+    report.tables.append(Table("processes", columns, rows, frozenset({"cr3", "process at"})))
+    report.not_checked += unwalked(spaces)
+    return report
+
+
+def list_findings(context: Context, listed: LiftedProcesses, spaces: LiftedSpaces) -> list[Finding]:
+    """What is wrong with the list, with a process's own fields, or with its pages against them."""
+    violations: list[Violation] = process_list.check_list(
+        listed.processes, listed.head, stop=listed.stop, repeats=listed.repeats
+    )
+    for user in spaces.users:
+        violations += process_list.check_fields(user.process)
+        regions = lift_list(user.process.memory.mmap, context.space, context.profile.regions.node).regions
+        said = process_list.areas(user.process, regions)
+        violations += process_list.check_pages(user.process, user.space, said)
+    return process_findings(violations)
+
+
+def isolation_findings(context: Context, spaces: LiftedSpaces) -> list[Finding]:
+    """What crosses from one space to another, or from the kernel to ring 3."""
+    claims = gather(context.target, context.space, context.profile, spaces, ()).claims
+    conflicts = ownership.check_owners(sweep(claims), (), lost_known=False)
+    crossing = [conflict for conflict in conflicts if conflict.invariant in ownership.ISOLATION]
+    return [
+        *marked_findings(spaces, context.space),
+        *border_findings(spaces),
+        *ownership_findings(crossing, context.space, spaces.users),
+    ]
+
+
+def unwalked(spaces: LiftedSpaces) -> list[Absent]:
+    """Parts of the spaces of which nothing is known."""
+    absent = [
+        Absent(
+            f"{space.name}, addresses from {bad.virtual:#x}",
+            f"{bad.level.name} table {bad.table:#x}: {bad.reason.value}",
+        )
+        for space in spaces.all
+        for bad in space.bad
+    ]
+    return absent + [
+        Absent(f"kernel half of {user.space.name}", f"its top table {user.space.root:#x} cannot be read")
+        for user in spaces.users
+        if user.differing is None
+    ]
+
+
+def _pages(spaces: LiftedSpaces, number: int) -> int:
+    return sum(run.size_bytes // PAGE_BYTES for run in spaces.all[number].runs)
+
+
+def _kib(size_bytes: int) -> str:
+    return f"{size_bytes >> 10:,} KiB"
+
+
+COMMAND = Command(
+    "processes",
+    "List the processes and prove that no frame, table or right crosses between their address spaces.",
+    "Walks the kernel's tables and those of every process. A frame that two processes map, a page table or\n"
+    "a kernel frame that ring 3 can reach, and a user bit in the kernel half are findings, each with the\n"
+    "entries that lead there. Exit code (in $coronel_exit): 0 isolated, 1 findings, 2 could not check.",
+    "processes --json",
+    (),
+    run,
+)

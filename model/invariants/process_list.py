@@ -1,0 +1,168 @@
+"""Invariants of the list of processes and of what each says it has (docs/spec.md §14)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from model.invariants.base import Invariant, Violation
+from model.page_entry import Rights
+from model.records import Process, Region
+from model.spaces import Space
+from model.types import PAGE_BYTES, is_aligned
+
+USER_START: Final = 0x40_0000
+HEAP_START: Final = 0x800_0000
+HEAP_LIMIT: Final = 0x4000_0000
+MMAP_END: Final = 0x7000_0000
+STACK_LOWEST: Final = 0x7F80_0000
+USER_END: Final = 0x8000_0000
+_LAST_STATE: Final = 2
+
+LIST: Final = Invariant("process.list", "the list ends with null, each process once", "§14.2")
+ORDER: Final = Invariant("process.pid", "pids ascend from 1", "§14.2: in order of pid, never reused")
+STATE: Final = Invariant("process.state", "state is 0, 1 or 2", "§14.2: ready, paused, ended")
+DIRECTORY: Final = Invariant(
+    "process.directory", "heap_.page_directory_ = page_directory_, a frame", "§14.3, §15.3: one address space"
+)
+RANGES: Final = Invariant(
+    "process.ranges",
+    "code, data, heap, mmap and stack lie in their areas",
+    "§14.4: the address space of a process",
+)
+PAGE_PLACE: Final = Invariant(
+    "process.page_place",
+    "a page lies in code, data, heap, taken mmap or stack",
+    "§14.4: all else is never mapped",
+)
+PAGE_RIGHTS: Final = Invariant(
+    "process.page_rights", "code R-X, all else RW- or (mmap) R--, with the user bit", "§14.4"
+)
+PAGE_MISSING: Final = Invariant(
+    "process.page_missing",
+    "every page of code, data, heap, taken mmap and stack is mapped",
+    "§14.3, §15.3, §15.5",
+)
+
+ALL: Final = (LIST, ORDER, STATE, DIRECTORY, RANGES, PAGE_PLACE, PAGE_RIGHTS, PAGE_MISSING)
+PER_LIST: Final = (LIST,)
+PER_PROCESS: Final = ALL[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """[start, end) of a process and what it is; `writable` is None where both are right."""
+
+    name: str
+    start: int
+    end: int
+    writable: bool | None
+    executable: bool = False
+
+
+def check_list(processes: Sequence[Process], head: int, *, stop: int, repeats: bool) -> list[Violation]:
+    """Judge the list itself; `stop` is the pointer at which following it ended, 0 for null."""
+    violations = []
+    if stop:
+        last = processes[-1].address if processes else head
+        because = (
+            "it is in the list already: the list is a cycle" if repeats else "no process can be read there"
+        )
+        violations.append(Violation(LIST, last, "next", stop, None, because))
+    before = 0
+    for process in processes:
+        if process.pid <= before:
+            because = f"the process before has pid {before}"
+            violations.append(Violation(ORDER, process.address, "pid", process.pid, None, because))
+        before = process.pid
+    return violations
+
+
+def check_fields(process: Process) -> list[Violation]:
+    """Judge what the process says of itself."""
+    memory, heap, mmap = process.memory, process.memory.heap, process.memory.mmap
+    violations = []
+    if process.state > _LAST_STATE:
+        violations.append(Violation(STATE, process.address, "state", process.state, None, ""))
+    if heap.page_directory != memory.page_directory or not is_aligned(memory.page_directory, PAGE_BYTES):
+        violations.append(
+            Violation(
+                DIRECTORY,
+                process.address,
+                "heap_.page_directory_",
+                heap.page_directory,
+                memory.page_directory,
+                "page_directory_ of the process",
+            )
+        )
+    for name, low, start, end, high in (
+        ("code", USER_START, memory.code_start, memory.code_end, HEAP_START),
+        ("data", USER_START, memory.data_start, memory.data_end, HEAP_START),
+        ("stack", STACK_LOWEST, memory.stack_start, memory.stack_end, USER_END),
+        ("heap", HEAP_START, heap.heap_start, heap.heap_current, heap.heap_limit),
+        ("heap limit", HEAP_START, HEAP_START, heap.heap_limit, HEAP_LIMIT),
+        ("mmap", HEAP_LIMIT, mmap.start, mmap.end, MMAP_END),
+    ):
+        if start != end and not low <= start <= end <= high:
+            because = f"[{start:#x}, {end:#x}) is not inside [{low:#x}, {high:#x})"
+            violations.append(Violation(RANGES, process.address, name, start, None, because))
+    return violations
+
+
+def areas(process: Process, free_mmap: Iterable[Region]) -> list[Area]:
+    """What the process says is mapped, whole pages in ascending order."""
+    memory, heap, mmap = process.memory, process.memory.heap, process.memory.mmap
+    found = [
+        Area("code", memory.code_start, _up(memory.code_end), writable=False, executable=True),
+        Area("data", memory.data_start, _up(memory.data_end), writable=True),
+        Area("heap", HEAP_START, heap.heap_current, writable=True),
+        Area("stack", memory.stack_start, memory.stack_end, writable=True),
+    ]
+    at = int(mmap.start)
+    for region in free_mmap:
+        found.append(Area("mmap", at, region.start, writable=None))
+        at = max(at, region.start + region.size_bytes)
+    found.append(Area("mmap", at, mmap.end, writable=None))
+    return sorted((area for area in found if area.start < area.end), key=lambda area: area.start)
+
+
+def check_pages(process: Process, space: Space, said: Sequence[Area]) -> list[Violation]:
+    """Judge the lower half of the process's tables against the areas that it says it has."""
+    violations = []
+    covered: dict[int, int] = {}
+    for run in space.runs:
+        if run.virtual >> 63:
+            continue
+        at, end = int(run.virtual), run.virtual + run.size_bytes
+        for number, area in enumerate(said):
+            start, stop = max(at, area.start), min(end, area.end)
+            if start >= stop:
+                continue
+            if start > at:
+                violations.append(_misplaced(at, start, run.entry))
+            at = stop
+            covered[number] = covered.get(number, 0) + stop - start
+            if not _allowed(run.rights, area):
+                because = f"it is {area.name}, [{area.start:#x}, {area.end:#x})"
+                violations.append(Violation(PAGE_RIGHTS, start, "entry", run.entry, None, because))
+        if at < end:
+            violations.append(_misplaced(at, end, run.entry))
+    for number, area in enumerate(said):
+        missing = area.end - area.start - covered.get(number, 0)
+        if missing > 0:
+            because = f"{missing // PAGE_BYTES} pages of [{area.start:#x}, {area.end:#x}) are not mapped"
+            violations.append(Violation(PAGE_MISSING, area.start, area.name, 0, None, because))
+    return violations
+
+
+def _misplaced(start: int, end: int, entry: int) -> Violation:
+    because = f"[{start:#x}, {end:#x}) is neither code nor data, heap, taken mmap or stack"
+    return Violation(PAGE_PLACE, start, "entry", entry, None, because)
+
+
+def _allowed(rights: Rights, area: Area) -> bool:
+    writable = area.writable is None or rights.writable == area.writable
+    return rights.user and writable and rights.executable == area.executable
+
+
+def _up(address: int) -> int:
+    return (address + PAGE_BYTES - 1) & -PAGE_BYTES
