@@ -4,12 +4,13 @@ PYTHON   := .venv/bin/python
 SCENARIO ?= mixed,overflow
 SEED     ?= 42
 OPS      ?= 2000
+SECONDS  ?= 60
 
 # qemu/ is no package, its folder `lab` is.
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test lint bench readme format clean
+.PHONY: help setup kernel demo debug test lint differential bench readme format clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,9 @@ lint: setup ## the checks that run nothing: format, lint, types, imports
 	@$(PYTHON) -m mypy
 	@echo "== lint-imports"
 	@.venv/bin/lint-imports --no-logo
+
+differential: kernel ## model against kernel, random operations for SECONDS=60
+	@$(PYTHON) -m lab differential --seconds '$(SECONDS)'
 
 bench: kernel ## figures of this machine: the kernel's heap, GDB's start
 	@$(PYTHON) -m lab bench

@@ -50,6 +50,7 @@ from model.types import (
 )
 
 _LEVELS: Final = 4  # §5.1
+PHYSICAL_LIMIT: Final = 1 << 52  # SDM vol. 3A §4.1.4: no processor has more address bits
 _KERNEL_SLOT: Final = 511  # §2: the only PML4 slot of the kernel half
 
 
@@ -234,7 +235,7 @@ class PageTables:
 
     def _unmap(self, directory: PhysicalAddress, virtual: int) -> int | Refusal:
         # check (§5.4)
-        if not is_aligned(virtual, PAGE_BYTES):
+        if not is_aligned(virtual, PAGE_BYTES) or not canonical(virtual, _LEVELS):
             return Refusal(ErrorKind.INVALID_POINTER, virtual)
         if not self._is_directory(directory):
             return Refusal(ErrorKind.INVALID_POINTER, directory)
@@ -257,7 +258,7 @@ class PageTables:
 
     def _mapio(self, physical: int, size_bytes: int) -> int | Refusal:
         # check (§5.7)
-        if size_bytes == 0 or physical + size_bytes - 1 > U64_MASK:
+        if size_bytes == 0 or physical + size_bytes > PHYSICAL_LIMIT:
             return Refusal(ErrorKind.INVALID_POINTER, physical)
         first = align_down(physical, PAGE_BYTES)
         pages_bytes = align_up(physical + size_bytes, PAGE_BYTES) - first

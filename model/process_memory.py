@@ -97,12 +97,12 @@ class ProcessMemory:
 
     def create(self) -> bool:
         """Make the directory, an empty heap and the space of `mmap`, in this order (§14.6a)."""
+        self.fields.set("mmap_.nodes_from_", NODES_FROM_HEAP)
         directory = self.paging.create_user_page_directory()
         if directory == 0:
             return False
         self.fields.set("page_directory_", directory)
         self.heap_setup()
-        self.fields.set("mmap_.nodes_from_", NODES_FROM_HEAP)
         return self.mappings.setup(MMAP_START, MMAP_END - MMAP_START)
 
     def heap_setup(self) -> None:
@@ -219,13 +219,13 @@ class ProcessMemory:
         for table in tables:
             self.frames.free(table)
         self.frames.free(user.directory)
-        node = self.fields.get("mmap_.free_mem_list_.first_")
+        self.fields.set("page_directory_", 0)
+        nodes = self.mappings.nodes
         for _ in range(MOST_REGIONS):
+            node = VirtualAddress(self.fields.get("mmap_.free_mem_list_.first_"))
             if node == 0:
                 break
-            following = self.mappings.nodes.read(VirtualAddress(node)).next
-            self.kernel_heap.free(node)
-            node = following
+            nodes.remove(nodes.read(node))
 
 
 def _contents(paging: PageTables, directory: PhysicalAddress) -> tuple[list[int], list[PhysicalAddress]]:

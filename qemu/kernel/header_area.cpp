@@ -1,6 +1,7 @@
 #include "header_area.hpp"
 
 #include "heap.hpp"
+#include "probe.hpp"
 #include "virt.hpp"
 
 namespace memory {
@@ -17,8 +18,11 @@ bool header_area::can_hold(vaddr_t address) const {
         end_ < sizeof(heap_block) || address.value() > end_ - sizeof(heap_block)) {
         return false;
     }
-    return holes_ == holes::none ||
-           !g_kernel_virtual_manager->has_free(address, sizeof(heap_block));
+    if (holes_ == holes::some &&
+        g_kernel_virtual_manager->has_free(address, sizeof(heap_block))) {
+        return false;
+    }
+    return probe::is_readable(address) && probe::is_readable(address + (sizeof(heap_block) - 1));
 }
 
 }  // namespace memory

@@ -7,8 +7,8 @@ namespace memory {
 struct heap_block;
 
 // Where headers may be looked at during one operation: within the heap's bounds, but not where the
-// virtual manager has a free region, for nothing is mapped there (docs/spec.md 7.3). Most heaps
-// have no such hole, and then a walk does not ask again.
+// virtual manager has a free region, or where nothing is mapped (docs/spec.md 7.3). Most heaps have
+// no free region between their own, and then a walk does not ask again.
 class header_area {
 public:
     header_area(u64 start, u64 end);

@@ -167,6 +167,15 @@ void memory_map::reserve_text(u32 address) {
     reserve(paddr_t{address}, length + 1);
 }
 
+bool memory_map::is_ram(paddr_t address) const {
+    for (const range& region : ram_) {
+        if (region.contains(address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 paddr_t memory_map::physical_end() const {
     return ram_.count() == 0 ? paddr_t{} : ram_[ram_.count() - 1].end;
 }

@@ -16,6 +16,8 @@ public:
     const auto& ram() const { return ram_; }
     const auto& reserved() const { return reserved_; }
 
+    bool is_ram(paddr_t address) const;
+
     // The end of the highest RAM region.
     paddr_t physical_end() const;
 

@@ -2,6 +2,7 @@
 
 #include "address_map.hpp"
 #include "lib/bytes.hpp"
+#include "memory_map.hpp"
 #include "physical.hpp"
 #include "trace.hpp"
 #include "window.hpp"
@@ -16,13 +17,31 @@ constinit u64 paging::errors_[memory::ERROR_KINDS] = {};
 constinit lib::spinlock paging::lock_;
 alignas(PAGE_SIZE) constinit page_table paging::window_table_ = {};
 
+namespace {
+
+// No processor has more physical address bits (SDM vol. 3A, 4.1.4).
+constexpr paddr_t PHYSICAL_LIMIT{u64{1} << 52};
+
+bool may_be_mapped(vaddr_t page) { return page.is_page_aligned() && page.is_canonical(); }
+
+// Whether a table can lie there: a frame of RAM, and not the null one.
+bool is_directory(paddr_t frame) {
+    return frame.is_page_aligned() && !frame.is_null() && memory::g_memory_map.is_ram(frame);
+}
+
+}  // namespace
+
 outcome paging::map(paddr_t directory, vaddr_t page, paddr_t frame, page_flags flags) {
     lib::spinlock_guard guard{lock_};
     traced_operation traced{operation::paging_map, directory, page, frame};
 
     // Check.
-    if (!page.is_page_aligned() || !page.is_canonical() || !frame.is_page_aligned()) {
+    if (!may_be_mapped(page) || !frame.is_page_aligned() || frame >= PHYSICAL_LIMIT) {
         refuse(error_kind::invalid_pointer, page.value());
+        return outcome::failed;
+    }
+    if (!is_directory(directory)) {
+        refuse(error_kind::invalid_pointer, directory.value());
         return outcome::failed;
     }
 
@@ -35,8 +54,12 @@ paddr_t paging::unmap(paddr_t directory, vaddr_t page) {
     traced_operation traced{operation::paging_unmap, directory, page};
 
     // Check.
-    if (!page.is_page_aligned() || !page.is_canonical()) {
+    if (!may_be_mapped(page)) {
         refuse(error_kind::invalid_pointer, page.value());
+        return {};
+    }
+    if (!is_directory(directory)) {
+        refuse(error_kind::invalid_pointer, directory.value());
         return {};
     }
 
@@ -73,7 +96,7 @@ vaddr_t paging::mapio(paddr_t device, u64 size) {
     lib::spinlock_guard guard{lock_};
 
     // Check.
-    if (size == 0 || device + size < device) {
+    if (size == 0 || device > PHYSICAL_LIMIT || size > PHYSICAL_LIMIT - device) {
         refuse(error_kind::invalid_pointer, device.value());
         return {};
     }

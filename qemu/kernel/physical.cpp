@@ -81,14 +81,14 @@ bool physical::is_managed(paddr_t address) const {
     return false;
 }
 
-// A head that is no node, or a node that names a frame it does not own, must not be followed
-// (docs/spec.md 4.6). A pointer below nodes_ gives a huge distance.
+// A head that is no node, or a node that names a frame it does not own, must not be followed; frame
+// 0 is never free (docs/spec.md 4.6, 4.8). A pointer below nodes_ gives a huge distance.
 bool physical::is_sound(const frame* node) const {
     const u64 distance = vaddr_t{node} - vaddr_t{nodes_};
     if (distance % sizeof(frame) != 0 || distance / sizeof(frame) >= node_count_) {
         return false;
     }
-    return node->address == distance / sizeof(frame) * PAGE_SIZE;
+    return distance != 0 && node->address == distance / sizeof(frame) * PAGE_SIZE;
 }
 
 void physical::push(u64 number) {

@@ -14,7 +14,8 @@
     .set ON_FAULT_STACK, 1 << 2 | 1 << 8 | 1 << 18
 
     .set RING, 3                                # in the selector of the code segment
-    .set FRAME_CS, 24                           # behind vector, error and rip
+    .set FRAME_RIP, 16                          # behind vector and error
+    .set FRAME_CS, 24
 
 #define ALL_VECTORS \
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, \
@@ -66,7 +67,13 @@ exception_common:
     .cfi_offset rsp, -16
     testb   $RING, FRAME_CS(%rsp)
     jnz     leave_user
-    jmp     1f
+    cmpq    $probe_load, FRAME_RIP(%rsp)        # probe.S
+    jne     1f
+    movq    $probe_failed, FRAME_RIP(%rsp)
+    addq    $FRAME_RIP, %rsp
+    .cfi_adjust_cfa_offset -16
+    iretq
+    .cfi_adjust_cfa_offset 16
 exception_fatal:
     testb   $RING, FRAME_CS(%rsp)
     jz      1f

@@ -17,6 +17,10 @@ constexpr u64 NODES_PER_PAGE = PAGE_SIZE / sizeof(virt::node);
 // The pool grows below this. An operation takes one node at most.
 constexpr u64 POOL_LOW = 4;
 
+// No address space managed here has more free regions: every other page of 1 GiB (docs/spec.md
+// 6.1).
+constexpr u64 MOST_REGIONS = u64{1} << 17;
+
 }  // namespace
 
 constinit virt* g_kernel_virtual_manager = nullptr;
@@ -30,14 +34,27 @@ void virt::add_nodes(vaddr_t page) {
 
 outcome virt::setup(vaddr_t start, u64 size) {
     lib::spinlock_guard guard{lock_};
+
+    // Check.
+    const vaddr_t end = start + size;
+    if (!start.is_page_aligned() || !end.is_page_aligned() || end < start) {
+        refuse(error_kind::invalid_pointer, start.value());
+        return outcome::failed;
+    }
+    if (size != 0 && !has_spare()) {
+        refuse(error_kind::out_of_memory, start.value());
+        return outcome::failed;
+    }
+
+    // Commit. A region is never empty.
     start_ = start.value();
-    end_ = (start + size).value();
-    return size == 0 ? outcome::done : join(start_, size, nullptr);  // a region is never empty
+    end_ = end.value();
+    return size == 0 ? outcome::done : join(start_, size, nullptr);
 }
 
 void virt::give_up() {
     lib::spinlock_guard guard{lock_};
-    while (free_mem_list_.first() != nullptr) {
+    for (u64 left = MOST_REGIONS; left > 0 && free_mem_list_.first() != nullptr; --left) {
         remove(free_mem_list_.first());
     }
 }
@@ -54,7 +71,12 @@ vaddr_t virt::alloc(u64 size) {
     const u64 rounded = lib::up(size, PAGE_SIZE);
 
     // Find.
-    node* const region = rounded == 0 ? nullptr : find_first_fit(rounded);
+    const place found = rounded == 0 ? place{outcome::done, nullptr} : find_first_fit(rounded);
+    node* const region = found.at;
+    if (found.walk == outcome::failed) {
+        refuse(error_kind::corruption_detected, vaddr_t{region}.value());
+        return {};
+    }
     if (region == nullptr) {
         refuse(error_kind::virtual_space_exhausted, size);
         return {};
@@ -79,7 +101,13 @@ vaddr_t virt::alloc(vaddr_t start, u64 size) {
     const u64 rounded = lib::up(size, PAGE_SIZE);
 
     // Find.
-    node* const region = rounded == 0 ? nullptr : find_holder(start.value(), rounded);
+    const place found =
+        rounded == 0 ? place{outcome::done, nullptr} : find_holder(start.value(), rounded);
+    node* const region = found.at;
+    if (found.walk == outcome::failed) {
+        refuse(error_kind::corruption_detected, vaddr_t{region}.value());
+        return {};
+    }
     if (region == nullptr) {
         refuse(error_kind::virtual_space_exhausted, start.value());
         return {};
@@ -109,12 +137,15 @@ void virt::free(vaddr_t start, u64 size) {
 
     // Find.
     const u64 end = start.value() + rounded;
-    node* upper = free_mem_list_.first();
-    while (upper != nullptr && upper->start < end) {
-        if (start.value() < upper->start + upper->size) {
-            return refuse(error_kind::double_free, start.value());
-        }
-        upper = upper->next;
+    const place found = find([start, end](const node* region) {
+        return end <= region->start || start.value() < region->start + region->size;
+    });
+    node* const upper = found.at;
+    if (found.walk == outcome::failed) {
+        return refuse(error_kind::corruption_detected, vaddr_t{upper}.value());
+    }
+    if (upper != nullptr && upper->start < end) {
+        return refuse(error_kind::double_free, start.value());
     }
 
     // Commit.
@@ -126,11 +157,10 @@ void virt::free(vaddr_t start, u64 size) {
 bool virt::has_free(vaddr_t start, u64 size) {
     lib::spinlock_guard guard{lock_};
     const u64 end = start.value() + size;
-    const node* region = free_mem_list_.first();
-    while (region != nullptr && region->start + region->size <= start.value()) {
-        region = region->next;
-    }
-    return region != nullptr && region->start < end;
+    const place found = find([start, end](const node* region) {
+        return region->start < end && start.value() < region->start + region->size;
+    });
+    return found.walk == outcome::done && found.at != nullptr;
 }
 
 // The kernel manager buys its own nodes, early enough that this cannot need any (docs/spec.md
@@ -139,8 +169,9 @@ void virt::grow_pool() {
     if (this != g_kernel_virtual_manager || spare_count_ >= POOL_LOW) {
         return;
     }
-    node* const region = find_first_fit(PAGE_SIZE);
-    if (region == nullptr) {
+    const place found = find_first_fit(PAGE_SIZE);
+    node* const region = found.at;
+    if (found.walk == outcome::failed || region == nullptr) {
         return;
     }
     const vaddr_t page{region->start};
@@ -197,23 +228,36 @@ void virt::give_back(node* unused) {
     }
 }
 
-virt::node* virt::find_first_fit(u64 size) const {
+// The first region that is wanted. Free regions never touch: a list that is longer than every other
+// page is damaged, and must not be followed for ever (docs/spec.md 6.1).
+template <typename Wanted>
+virt::place virt::find(Wanted is_wanted) const {
+    const u64 most = (end_ - start_) / (2 * PAGE_SIZE);
+    u64 left = (most < MOST_REGIONS ? most : MOST_REGIONS) + 1;
     node* region = free_mem_list_.first();
-    while (region != nullptr && region->size < size) {
+    while (region != nullptr) {
+        if (left == 0) {
+            return {outcome::failed, region};
+        }
+        if (is_wanted(region)) {
+            break;
+        }
+        --left;
         region = region->next;
     }
-    return region;
+    return {outcome::done, region};
+}
+
+virt::place virt::find_first_fit(u64 size) const {
+    return find([size](const node* region) { return region->size >= size; });
 }
 
 // The region that contains all of [start, start + size).
-virt::node* virt::find_holder(u64 start, u64 size) const {
-    for (node* region = free_mem_list_.first(); region != nullptr; region = region->next) {
-        if (region->start <= start && start - region->start < region->size &&
-            size <= region->size - (start - region->start)) {
-            return region;
-        }
-    }
-    return nullptr;
+virt::place virt::find_holder(u64 start, u64 size) const {
+    return find([start, size](const node* region) {
+        return region->start <= start && start - region->start < region->size &&
+               size <= region->size - (start - region->start);
+    });
 }
 
 bool virt::is_inside(u64 start, u64 size) const {

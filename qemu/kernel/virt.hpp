@@ -57,8 +57,16 @@ private:
     void push_spare(node* unused);
     void give_back(node* unused);
 
-    node* find_first_fit(u64 size) const;
-    node* find_holder(u64 start, u64 size) const;
+    // Where a walk along the list ended.
+    struct place {
+        outcome walk;  // failed: the list goes on, at `at`, behind as many regions as there can be
+        node* at;      // the region that is wanted; null: there is none
+    };
+
+    template <typename Wanted>
+    place find(Wanted is_wanted) const;
+    place find_first_fit(u64 size) const;
+    place find_holder(u64 start, u64 size) const;
     bool is_inside(u64 start, u64 size) const;
 
     void cut(node* region, u64 start, u64 size);

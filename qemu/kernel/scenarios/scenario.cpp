@@ -46,6 +46,7 @@ constexpr scenario g_scenarios[] = {
     {"many_processes", run_many_processes},
     {"shared_user_page", run_shared_user_page},
     {"kernel_user_bit", run_kernel_user_bit},
+    {"executor", run_executor},
 };
 
 const scenario* find(lib::text name) {

@@ -41,5 +41,6 @@ void run_mmap_churn(const options& wanted);
 void run_many_processes(const options& wanted);
 void run_shared_user_page(const options& wanted);
 void run_kernel_user_bit(const options& wanted);
+void run_executor(const options& wanted);
 
 }  // namespace coronel

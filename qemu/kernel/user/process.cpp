@@ -35,12 +35,11 @@ void remove(process* gone) {
     }
 }
 
-// The arguments lie at the upper end of the stack, and the first parameter says where.
+// At the upper end of the stack; the first parameter says where.
+constexpr vaddr_t ARGUMENTS = USER_END - boot_module::ARGUMENTS_SIZE;
+
 outcome push_arguments(process& started, const boot_module& module) {
-    const vaddr_t place = USER_END - sizeof module.arguments;
-    started.context.rdi = place.value();
-    started.context.rsp = place.value();
-    return started.memory.bytes().write(place, module.arguments, sizeof module.arguments);
+    return started.memory.bytes().write(ARGUMENTS, module.arguments, sizeof module.arguments);
 }
 
 // The pages of the program with its contents, and registers to start with.
@@ -49,17 +48,22 @@ outcome fill(process& started, const program& chosen, const boot_module& module)
     const program::segment& data = chosen.data();
     if (started.memory.setup_memory_layout(code.start, code.memory_bytes, data.start,
                                            data.memory_bytes) == outcome::failed ||
-        chosen.load(started.memory.bytes()) == outcome::failed) {
+        chosen.load(started.memory.bytes()) == outcome::failed ||
+        push_arguments(started, module) == outcome::failed) {
         return outcome::failed;
     }
+    user_mode::prepare(started.context);
     started.context.rip = chosen.entry().value();
-    return push_arguments(started, module);
+    started.context.rdi = ARGUMENTS.value();
+    started.context.rsp = ARGUMENTS.value();
+    return outcome::done;
 }
 
 }  // namespace
 
 process* create_process(lib::text name) {
-    traced_operation traced{operation::process_create, g_next_pid};
+    const u64 pid = g_next_pid++;
+    traced_operation traced{operation::process_create, pid};
 
     // Find.
     void* const place = memory::kalloc(sizeof(process));
@@ -67,10 +71,6 @@ process* create_process(lib::text name) {
         return nullptr;
     }
     process* const created = new (place) process{};
-    created->pid = g_next_pid++;
-    for (u64 index = 0; index < name.length() && index < sizeof created->name - 1; ++index) {
-        created->name[index] = name[index];
-    }
 
     // Commit, or undo.
     if (created->memory.create() == outcome::failed ||
@@ -79,7 +79,10 @@ process* create_process(lib::text name) {
         memory::kfree(created);
         return nullptr;
     }
-    user_mode::prepare(created->context);
+    created->pid = pid;
+    for (u64 index = 0; index < name.length() && index < sizeof created->name - 1; ++index) {
+        created->name[index] = name[index];
+    }
     append(created);
     return traced.result(created);
 }

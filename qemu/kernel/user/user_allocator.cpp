@@ -61,16 +61,18 @@ vaddr_t user_allocator::realloc(vaddr_t data, u64 size) {
     const u64 before = block.header.size;
     user_block next;
     const bool shrinks = rounded <= before && block.can_be_split(rounded);
-    const bool grows = rounded > before && next_is_free(block) &&
+    const bool is_larger = rounded > before;
+    const bool grows = is_larger && next_is_free(block) &&
                        read(block.next(), next) == outcome::done &&
                        before + sizeof(heap_block) + next.header.size >= rounded;
-    if ((shrinks || grows) && !may_absorb_next(block)) {
+    // Also when the data moves: what release() would refuse then is refused before anything is done.
+    if ((shrinks || is_larger) && !may_absorb_next(block)) {
         refuse(error_kind::corruption_detected, data.value());
         return {};
     }
 
     // Commit: in place.
-    if (rounded <= before) {
+    if (!is_larger) {
         if (shrinks) {
             shrink(block, rounded);
         }
