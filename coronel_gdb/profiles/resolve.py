@@ -116,6 +116,7 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         no_processes or f"the profile {profile.name} knows none",
         BootMapProfile(profile.text("boot_map", "symbol"), boot_map) if boot_map else None,
         {role: str(name) for role, name in profile.sections.get("image", {}).items()},
+        {symbol: str(noun) for symbol, noun in profile.sections.get("activity", {}).items()},
     )
 
 

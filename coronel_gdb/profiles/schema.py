@@ -117,7 +117,7 @@ class ResolvedProfile:
     """A profile with the kernel's own layouts; `source` says where those come from.
 
     A kernel need not have processes: then `processes` is None and `no_processes` says why. `image` are
-    symbols by their role.
+    symbols by their role, `activity` the symbols of words that are not 0 while something is changed.
     """
 
     name: str
@@ -129,3 +129,4 @@ class ResolvedProfile:
     no_processes: str = ""
     boot_map: BootMapProfile | None = None
     image: Mapping[str, str] = field(default_factory=dict)
+    activity: Mapping[str, str] = field(default_factory=dict)

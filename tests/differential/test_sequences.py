@@ -50,7 +50,10 @@ def test_sequences_do_what_they_are_for(pair: Pair) -> None:
     given_codes, refused, given_orders = set(), set(), 0
     for seed in range(40):
         pair.modelled.reset()
-        draws = [(seed * 7 + at, at * 40503 % CHOICES, at * 30011 % CHOICES, at * 7919 % CHOICES) for at in range(KINDS)]
+        draws = [
+            (seed * 7 + at, at * 40503 % CHOICES, at * 30011 % CHOICES, at * 7919 % CHOICES)
+            for at in range(KINDS)
+        ]
         orders = sequence(pair.modelled.machine, draws)
         assert pair.compare(orders) == []
         given_orders += len(orders)

@@ -1,4 +1,4 @@
-"""`make corpus`: kernels damaged on purpose, healthy ones stopped at random, and what the commands make of them."""
+"""`make corpus`: kernels damaged on purpose, healthy ones stopped at random, judged by all commands."""
 
 from collections.abc import Sequence
 

@@ -36,19 +36,25 @@ def single(place: Place, snapshot: Snapshot, random: Random) -> Case | None:
     old = snapshot.bytes_at(place.physical, place.size_bytes)
     number = int.from_bytes(old, "little")
     mask = (1 << 8 * place.size_bytes) - 1
-    new = {
-        "bit flip": lambda: number ^ 1 << random.randrange(8 * place.size_bytes),
-        "byte": lambda: number & ~0xFF | random.randrange(256),
-        "zero": lambda: 0,
-        "minus one": lambda: mask,
-        "pointer": lambda: (0xFFFF_FFFF_8040_0000 + 16 * random.randrange(1 << 12)) & mask,
-        "small step": lambda: (number + random.choice((-16, -1, 1, 16))) & mask,
-    }[kind]()
+    new = _changed(kind, number, mask, random)
     data = new.to_bytes(place.size_bytes, "little")
     if data == old:
         return None
     silent = _silent(place, number, new)
     return Case(place.noun, place.field, kind, {place.physical: data}, place.names, silent=silent)
+
+
+def _changed(kind: str, number: int, mask: int, random: Random) -> int:
+    """The field's new value."""
+    if kind == "bit flip":
+        return number ^ 1 << random.randrange(mask.bit_length())
+    if kind == "byte":
+        return number & ~0xFF | random.randrange(256)
+    if kind == "pointer":
+        return (0xFFFF_FFFF_8040_0000 + 16 * random.randrange(1 << 12)) & mask
+    if kind == "small step":
+        return (number + random.choice((-16, -1, 1, 16))) & mask
+    return 0 if kind == "zero" else mask
 
 
 def overflow(boundary: Boundary, snapshot: Snapshot, random: Random) -> Case | None:

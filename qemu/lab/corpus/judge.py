@@ -79,9 +79,8 @@ def numbers(finding: Finding) -> set[int]:
 
 
 def runnable() -> list[tuple[str, str]]:
-    """The commands there are, `memcheck` in place of all that it contains."""
-    known = [(name, arguments) for name, arguments in COMMANDS if name in _COMMANDS]
-    return known
+    """The commands that judge a kernel, of those there are."""
+    return [(name, arguments) for name, arguments in COMMANDS if name in _COMMANDS]
 
 
 _COMMANDS = {command.name: command for command in commands()}

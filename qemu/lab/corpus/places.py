@@ -23,7 +23,7 @@ _MOST = 200  # places of one noun in a snapshot; which ones is drawn
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One field: of `noun`, at virtual address `structure` (a table entry: physical), in memory at `physical`.
+    """One field: of `noun`, at address `structure` (a table entry: physical), in memory at `physical`.
 
     `names` are addresses by which a finding may call the damaged structure.
     """
@@ -67,8 +67,8 @@ def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
     listed = lift_processes(context.target, space, profile)
     for process in listed.processes:
         assert profile.processes is not None
-        names = {process.address, process.memory.heap.address, process.memory.mmap.address}
-        names.add(process.memory.page_directory)
+        memory = process.memory
+        names: set[int] = {process.address, memory.heap.address, memory.mmap.address, memory.page_directory}
         yield from _fields("process", profile.processes.process, process.address, space, names)
         yield from _entries("process", context.space_of(process.memory.page_directory), random)
 
@@ -120,8 +120,8 @@ def _entries(noun: str, space: AddressSpace, random: Random) -> Iterator[Place]:
         by_level.setdefault(level, []).append(address)
     for level, addresses in sorted(by_level.items()):
         for address in _draw(addresses, random):
-            names = frozenset(found[address][1] | {address})
-            yield Place(f"{noun} {level.name}", "entry", address, address, 8, names)
+            known = frozenset(found[address][1] | {address})
+            yield Place(f"{noun} {level.name}", "entry", address, address, 8, known)
     # Entries that are not in use.
     tables = sorted({address & ~0xFFF for address in found})
     for table in _draw(tables, random, 10):

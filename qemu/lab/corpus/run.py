@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     alarms = [text for text in said if text.startswith("FALSE ALARM")]
     busy = sum(count for text, count in said.items() if text.startswith("could not check"))
     figures = [
-        f"Seed {options.seed}: `make corpus CASES={options.cases} CLEAN={options.clean} SEED={options.seed}`.",
+        f"`make corpus CASES={options.cases} CLEAN={options.clean} SEED={options.seed}`:",
         "",
         *(f"- {line}" for line in tally.summary()),
         f"- {stops:,} random stops of healthy kernels: {len(alarms)} false alarms; "

@@ -85,9 +85,8 @@ class Tally:
             seen[key] += 1
             if seen[key] == 1:
                 where = ", ".join(f"{at:#x} = {data.hex()}" for at, data in case.patches.items())
-                lines.append(
-                    f"{judgement.outcome.value}: {case.noun}.{case.field} {case.kind} ({where[:90]}): {judgement.detail}"
-                )
+                what = f"{case.noun}.{case.field} {case.kind} ({where[:90]})"
+                lines.append(f"{judgement.outcome.value}: {what}: {judgement.detail}")
         return lines[: 4 * _SHOWN]
 
 
