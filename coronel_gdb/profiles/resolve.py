@@ -121,6 +121,7 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         None if source.startswith(_SPECIFIED) else facts.layouts,
         str(leaks.get("trace", "")),
         {name: int(size) for name, size in profile.fields("leaks", "notes").items()} if leaks else {},
+        {symbol: str(noun) for symbol, noun in profile.sections.get("activity", {}).items()},
     )
 
 

@@ -119,6 +119,7 @@ class ResolvedProfile:
     A kernel need not have processes: then `processes` is None and `no_processes` says why. `image` are
     symbols by their role. `structures` are those of the specification as the kernel's DWARF has them, None
     when there is none. `trace` and `notes` (symbol → bytes) record the past: no block is in use by them.
+    `activity` are symbols of words that are not 0 while something is changed, and what that is.
     """
 
     name: str
@@ -133,3 +134,4 @@ class ResolvedProfile:
     structures: Mapping[str, Layout] | None = None
     trace: str = ""
     notes: Mapping[str, int] = field(default_factory=dict)
+    activity: Mapping[str, str] = field(default_factory=dict)

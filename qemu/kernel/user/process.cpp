@@ -5,11 +5,13 @@
 #include "routing.hpp"
 #include "serial.hpp"
 #include "trace.hpp"
+#include "user/process_change.hpp"
 #include "user/program.hpp"
 #include "user/user_mode.hpp"
 #include "user/user_space.hpp"
 
 constinit coronel::process* g_process_list = nullptr;
+constinit u32 g_process_changes = 0;
 
 namespace coronel {
 
@@ -62,6 +64,7 @@ outcome fill(process& started, const program& chosen, const boot_module& module)
 }  // namespace
 
 process* create_process(lib::text name) {
+    const process_change change;
     const u64 pid = g_next_pid++;
     traced_operation traced{operation::process_create, pid};
 
@@ -97,6 +100,7 @@ process* load_process(const boot_module& module, u64 number) {
     }
 
     // Commit, or undo.
+    const process_change change;
     process* const created = create_process(lib::text{module.name});
     if (created != nullptr && fill(*created, chosen, module) == outcome::done) {
         return created;
@@ -109,6 +113,7 @@ process* load_process(const boot_module& module, u64 number) {
 }
 
 void destroy_process(process* ended) {
+    const process_change change;
     traced_operation traced{operation::process_destroy, ended->pid};
     remove(ended);
     ended->memory.cleanup_all();

@@ -3,6 +3,7 @@
 #include "paging.hpp"
 #include "physical.hpp"
 #include "trace.hpp"
+#include "user/process_change.hpp"
 #include "user/user_space.hpp"
 
 namespace memory {
@@ -63,6 +64,7 @@ outcome process_memory::grow_stack(vaddr_t address) {
     }
 
     // Commit.
+    const coronel::process_change change;
     coronel::traced_operation traced{coronel::operation::stack_growth, address};
     const vaddr_t page{lib::down(address.value(), PAGE_SIZE)};
     if (bytes().map(page, start - page, page_flags::write, page_order::descending) ==

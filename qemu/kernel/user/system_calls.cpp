@@ -2,9 +2,11 @@
 
 #include "serial.hpp"
 #include "trace.hpp"
+#include "user/process_change.hpp"
 #include "user/system_call_numbers.hpp"
 
 using coronel::operation;
+using coronel::process_change;
 using coronel::traced_operation;
 
 namespace {
@@ -41,36 +43,43 @@ u64 sys_write(coronel::process& caller, vaddr_t text, u64 length) {
 }
 
 vaddr_t sys_malloc(coronel::process& caller, u64 size) {
+    const process_change change;
     traced_operation traced{operation::sys_malloc, size};
     return traced.result(caller.memory.heap().malloc(size));
 }
 
 u64 sys_free(coronel::process& caller, vaddr_t data) {
+    const process_change change;
     traced_operation traced{operation::sys_free, data};
     return traced.result(caller.memory.heap().free(data) == outcome::done ? 0 : REFUSED);
 }
 
 vaddr_t sys_realloc(coronel::process& caller, vaddr_t data, u64 size) {
+    const process_change change;
     traced_operation traced{operation::sys_realloc, data, size};
     return traced.result(caller.memory.heap().realloc(data, size));
 }
 
 vaddr_t sys_calloc(coronel::process& caller, u64 count, u64 size) {
+    const process_change change;
     traced_operation traced{operation::sys_calloc, count, size};
     return traced.result(caller.memory.heap().calloc(count, size));
 }
 
 vaddr_t sys_brk(coronel::process& caller, vaddr_t end) {
+    const process_change change;
     traced_operation traced{operation::sys_brk, end};
     return traced.result(caller.memory.heap().brk(end));
 }
 
 vaddr_t sys_mmap(coronel::process& caller, vaddr_t start, u64 length, u64 protection) {
+    const process_change change;
     traced_operation traced{operation::sys_mmap, start, length, protection};
     return traced.result(caller.memory.mmap(start, length, protection));
 }
 
 u64 sys_munmap(coronel::process& caller, vaddr_t start, u64 length) {
+    const process_change change;
     traced_operation traced{operation::sys_munmap, start, length};
     return traced.result(caller.memory.munmap(start, length) == outcome::done ? 0 : REFUSED);
 }

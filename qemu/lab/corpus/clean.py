@@ -1,0 +1,61 @@
+"""Healthy kernels stopped at random points: no command may have a finding."""
+
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+from time import sleep
+
+from coronel_gdb.backends.qemu_host import QemuTarget
+from coronel_gdb.backends.qmp import Qmp
+from coronel_gdb.commands.command import Context
+from coronel_gdb.errors import CoronelError
+from lab.corpus.judge import _COMMANDS, runnable
+from lab.machine import Machine
+from lab.paths import BOOT_ELF, KERNEL_ELF
+from lab.scenarios import scenarios
+
+LONG = {
+    "mixed": "seed={seed} ops=40000000",
+    "rapid": "seed={seed} ops=40000000",
+    "mmap_churn": "seed={seed} ops=40000000",
+    "many_processes": "ops=40000000",
+    "smp": "seed={seed} ops=40000000",
+}
+"""Healthy scenarios that go on for as long as they are looked at."""
+
+
+def stops(name: str, random: Random, count: int, memory: str = "64M") -> Iterator[Counter[str]]:
+    """Stop a running scenario `count` times; what each command said at each stop."""
+    scenario = scenarios()[name]
+    line = LONG[name].format(seed=random.randrange(1 << 32))
+    append = f"scenario={name} {line}"
+    with Machine(BOOT_ELF, append, memory=memory, cpus=scenario.cpus, extra=scenario.extra) as machine:
+        machine.wait_for_serial("coronel: ready")
+        qmp = Qmp(machine.qmp_socket)
+        try:
+            for _ in range(count):
+                sleep(random.uniform(0.0005, 0.01))
+                machine.monitor("stop")
+                yield look(Context(QemuTarget(qmp, KERNEL_ELF)), append)
+                machine.monitor("cont")
+        finally:
+            qmp.close()
+
+
+def look(context: Context, where: str) -> Counter[str]:
+    """Run every command on a healthy stop: how often each outcome came; a finding is told whole."""
+    said: Counter[str] = Counter()
+    for name, arguments in runnable():
+        try:
+            report = _COMMANDS[name].run(context, _COMMANDS[name].parse(arguments.split()))
+        except CoronelError as error:
+            said[f"could not check: {name}: {error}"] += 1
+            continue
+        if report.findings:
+            first = report.findings[0]
+            said[f"FALSE ALARM: {where}: {name}: {first.code} {first.subject:#x} {first.lines}"] += 1
+        for absent in report.not_checked:
+            said[f"could not check: {name}: {absent.what}: {absent.why}"] += 1
+        if not report.findings and not report.not_checked:
+            said["clean"] += 1
+    return said

@@ -1,0 +1,133 @@
+"""What is done to a place: one case is some bytes at physical addresses, and the truth about them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from lab.corpus.places import Boundary, Place, boundaries
+from lab.corpus.snapshot import Snapshot
+from model.page_entry import ACCESSED, DIRTY, PRESENT
+
+KINDS = ("bit flip", "byte", "zero", "minus one", "pointer", "small step")
+_TEXTS = (b"The quick brown fox ", b"/usr/share/kernel/", b"%s: no such file\n", b"AAAAAAAAAAAAAAAA")
+_LONGEST_RUN_BYTES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One damage: `patches` by physical address; a finding must carry one of `names` to have found the place.
+
+    `culprit` is the header of the block that overflowed, None where the damage has no culprit.
+    `silent` says why nothing can be observed, and is empty where something must be.
+    """
+
+    noun: str
+    field: str
+    kind: str
+    patches: dict[int, bytes]
+    names: frozenset[int]
+    culprit: int | None = None
+    silent: str = ""
+
+
+def single(place: Place, snapshot: Snapshot, random: Random) -> Case | None:
+    """One field changed in one of the ways of `KINDS`; None when the draw changes nothing."""
+    kind = random.choice(KINDS)
+    old = snapshot.bytes_at(place.physical, place.size_bytes)
+    number = int.from_bytes(old, "little")
+    mask = (1 << 8 * place.size_bytes) - 1
+    new = _changed(kind, number, mask, random)
+    data = new.to_bytes(place.size_bytes, "little")
+    if data == old:
+        return None
+    silent = _silent(place, number, new)
+    return Case(place.noun, place.field, kind, {place.physical: data}, place.names, silent=silent)
+
+
+def _changed(kind: str, number: int, mask: int, random: Random) -> int:
+    """The field's new value."""
+    if kind == "bit flip":
+        return number ^ 1 << random.randrange(mask.bit_length())
+    if kind == "byte":
+        return number & ~0xFF | random.randrange(256)
+    if kind == "pointer":
+        return (0xFFFF_FFFF_8040_0000 + 16 * random.randrange(1 << 12)) & mask
+    if kind == "small step":
+        return (number + random.choice((-16, -1, 1, 16))) & mask
+    return 0 if kind == "zero" else mask
+
+
+def overflow(boundary: Boundary, snapshot: Snapshot, random: Random) -> Case | None:
+    """A text that runs 1–200 bytes over the end of a block."""
+    length = random.randint(1, _LONGEST_RUN_BYTES)
+    # What lies behind the next block's end belongs to others as well; the culprit stays the same.
+    inside = boundary.after.size_bytes + 48
+    length = min(length, inside)
+    lead = random.randint(0, min(32, boundary.before.size_bytes))
+    text = (random.choice(_TEXTS) * 20)[: lead + length]
+    start = boundary.physical - lead
+    old = snapshot.bytes_at(boundary.physical, min(length, 40))
+    if old == text[lead : lead + len(old)]:
+        return None
+    names = frozenset({int(boundary.after.address)})
+    return Case("heap block", "overflow", "text run", {start: text}, names, culprit=boundary.before.address)
+
+
+def swap(snapshot: Snapshot, random: Random) -> Case | None:
+    """Two headers of the kernel heap changed places."""
+    pairs = boundaries(snapshot)
+    if len(pairs) < 2:
+        return None
+    one, other = random.sample(pairs, 2)
+    first, second = snapshot.bytes_at(one.physical, 40), snapshot.bytes_at(other.physical, 40)
+    if first == second:
+        return None
+    names = frozenset({int(one.after.address), int(other.after.address)})
+    return Case("heap block", "headers", "swap", {one.physical: second, other.physical: first}, names)
+
+
+def cases(snapshot: Snapshot, found: list[Place], random: Random, count: int) -> Iterator[Case]:
+    """`count` cases, a third of them overflows and swaps; every noun and field in turn."""
+    edges = boundaries(snapshot)
+    by_field: dict[tuple[str, str], list[Place]] = {}
+    for place in found:
+        by_field.setdefault((place.noun, place.field.split("[")[0]), []).append(place)
+    turn = list(by_field.values())
+    made = 0
+    while made < count:
+        choice = random.random()
+        case: Case | None
+        if choice < 0.28 and edges:
+            case = overflow(random.choice(edges), snapshot, random)
+        elif choice < 0.33 and edges:
+            case = swap(snapshot, random)
+        else:
+            case = single(random.choice(turn[made % len(turn)]), snapshot, random)
+        if case is not None:
+            made += 1
+            yield case
+
+
+_COUNTERS_OF_REFUSALS = "counts refusals, nothing in memory can say how many there were"
+_SILENT_FIELDS = {
+    ("heap", "errors"): _COUNTERS_OF_REFUSALS,
+    ("frame manager", "errors"): _COUNTERS_OF_REFUSALS,
+    ("region manager", "errors"): _COUNTERS_OF_REFUSALS,
+    ("process", "heap_errors"): _COUNTERS_OF_REFUSALS,
+    ("process", "mmap_errors"): _COUNTERS_OF_REFUSALS,
+    ("heap", "num_expansions"): "a region that was joined to the one before leaves no trace of its own",
+    ("process", "exit_code"): "of no meaning before the process has ended",
+    ("process", "name"): "any text is a name",
+}
+
+
+def _silent(place: Place, old: int, new: int) -> str:
+    """Why a change has no consequence that memory could show."""
+    field = place.field.split("[")[0]
+    if (place.noun, field) in _SILENT_FIELDS:
+        return _SILENT_FIELDS[place.noun, field]
+    if place.noun == "frame manager" and field == "ranges":
+        return ""
+    if place.field == "entry" and (old ^ new) & ~(ACCESSED | DIRTY) == 0 and old & PRESENT:
+        return "the CPU itself sets accessed and dirty"
+    return ""

@@ -1,0 +1,118 @@
+"""What the commands make of one case."""
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from types import FrameType
+
+from coronel_gdb.commands.command import Context
+from coronel_gdb.errors import CoronelError
+from coronel_gdb.plugins import commands
+from coronel_gdb.report import Finding
+from lab.corpus.damage import Case
+
+COMMANDS = (("memcheck", ""), ("heapcheck", ""), ("frames", "--ledger"), ("regions", ""), ("processes", ""),
+            ("layout", ""), ("pagewalk", "--audit"))  # fmt: skip
+_SECONDS = 30
+
+
+class Outcome(Enum):
+    """How a case ended."""
+
+    FOUND = "found"
+    ELSEWHERE = "found, another place named"
+    REFUSED = "could not check, said why"
+    MISSED = "missed"
+    CRASHED = "crashed"
+    HUNG = "hung"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The outcome, and for an overflow whether the culprit was the first suspect."""
+
+    outcome: Outcome
+    attributed: bool | None = None
+    detail: str = ""
+
+
+class _TooLong(BaseException):
+    """A command went on beyond its time; no command can swallow it."""
+
+
+def judge(context: Context, case: Case) -> Judgement:
+    """Run every command; the best that any of them says counts, a crash or hang of any is one."""
+    findings: list[Finding] = []
+    refusals: list[str] = []
+    for name, arguments in runnable():
+        try:
+            with _at_most(_SECONDS):
+                report = _COMMANDS[name].run(context, _COMMANDS[name].parse(arguments.split()))
+        except CoronelError as error:
+            refusals.append(f"{name}: {error}")
+            continue
+        except _TooLong:
+            return Judgement(Outcome.HUNG, detail=f"{name} went on for {_SECONDS} s")
+        except Exception as error:  # any other exception is a crash, and what it was is the point
+            return Judgement(Outcome.CRASHED, detail=f"{name}: {type(error).__name__}: {error}")
+        findings += report.findings
+        refusals += [f"{name}: {absent.what}: {absent.why}" for absent in report.not_checked]
+    attributed = None
+    if case.culprit is not None:
+        suspects = [_suspect(finding) for finding in findings if finding.subject in case.names]
+        attributed = bool(suspects) and suspects[0] == case.culprit
+    if any(numbers(finding) & case.names for finding in findings):
+        return Judgement(Outcome.FOUND, attributed)
+    if findings:
+        titles = "; ".join(f"{finding.code} {finding.subject:#x}" for finding in findings[:3])
+        return Judgement(Outcome.ELSEWHERE, attributed, titles)
+    if refusals:
+        return Judgement(Outcome.REFUSED, attributed, refusals[0])
+    return Judgement(Outcome.MISSED, attributed)
+
+
+def numbers(finding: Finding) -> set[int]:
+    """Every address that a finding names."""
+    return {finding.subject, *_numbers(finding.data)}
+
+
+def runnable() -> list[tuple[str, str]]:
+    """The commands that judge a kernel, of those there are."""
+    return [(name, arguments) for name, arguments in COMMANDS if name in _COMMANDS]
+
+
+_COMMANDS = {command.name: command for command in commands()}
+
+
+def _suspect(finding: Finding) -> object:
+    suspect = finding.data.get("suspect")
+    return suspect.get("block") if isinstance(suspect, Mapping) else None
+
+
+def _numbers(value: object) -> Iterator[int]:
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _numbers(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item)
+
+
+@contextmanager
+def _at_most(seconds: int) -> Iterator[None]:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,135 @@
+"""Where the kernel keeps what can be damaged: every field of every structure of one snapshot."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+from coronel_gdb.lift.frames import lift_frames
+from coronel_gdb.lift.heap import lift_heap, read_heap
+from coronel_gdb.lift.processes import lift_processes
+from coronel_gdb.lift.regions import lift_regions
+from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.profiles.schema import Structure
+from lab.corpus.snapshot import Snapshot
+from model.page_entry import ADDRESS_BITS, PRESENT
+from model.paging import Level, Mapping, Translation, walk_space
+from model.records import HeapBlock
+from model.types import VirtualAddress
+
+_T = TypeVar("_T")
+_MOST = 200  # places of one noun in a snapshot; which ones is drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One field: of `noun`, at address `structure` (a table entry: physical), in memory at `physical`.
+
+    `names` are addresses by which a finding may call the damaged structure.
+    """
+
+    noun: str
+    field: str
+    structure: int
+    physical: int
+    size_bytes: int
+    names: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Two blocks that touch, the second one's header in memory at `physical`."""
+
+    before: HeapBlock
+    after: HeapBlock
+    physical: int
+    user: bool
+
+
+def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
+    """Fields of all structures, a draw of those there are many of."""
+    context = snapshot.healthy
+    profile, space = context.profile, context.space
+    heap = read_heap(context.target, space, profile.heap)
+    lifted = lift_heap(space, heap, profile.heap)
+    yield from _fields("heap", profile.heap.heap, heap.address, space)
+    for block in _draw(lifted.blocks, random):
+        yield from _fields("heap block", profile.heap.block, block.address, space)
+    frames = lift_frames(context.target, space, profile.frames)
+    yield from _fields("frame manager", profile.frames.manager, frames.manager.address, space)
+    for node in _draw(frames.nodes, random):
+        yield from _fields("frame node", profile.frames.node, node.node, space, {node.address})
+    regions = lift_regions(context.target, space, profile.regions)
+    yield from _fields("region manager", profile.regions.manager, regions.manager.address, space)
+    for region in _draw(regions.regions, random):
+        yield from _fields("region node", profile.regions.node, region.node, space)
+    yield from _entries("kernel", space, random)
+    listed = lift_processes(context.target, space, profile)
+    for process in listed.processes:
+        assert profile.processes is not None
+        memory = process.memory
+        names: set[int] = {process.address, memory.heap.address, memory.mmap.address, memory.page_directory}
+        yield from _fields("process", profile.processes.process, process.address, space, names)
+        yield from _entries("process", context.space_of(process.memory.page_directory), random)
+
+
+def boundaries(snapshot: Snapshot) -> list[Boundary]:
+    """Where an overflow can strike in the kernel heap: used blocks and what touches their end."""
+    context = snapshot.healthy
+    profile = context.profile.heap
+    lifted = lift_heap(context.space, read_heap(context.target, context.space, profile), profile)
+    header = profile.rules.header_bytes
+    return [
+        Boundary(before, after, physical(context.space, after.address), user=False)
+        for before, after in zip(lifted.blocks, lifted.blocks[1:], strict=False)
+        if before.magic == profile.rules.magic_used
+        and before.address + header + before.size_bytes == after.address
+    ]
+
+
+def physical(space: AddressSpace, virtual: int) -> int:
+    """Where a virtual address lies."""
+    found = space.translate(VirtualAddress(virtual))
+    assert isinstance(found, Translation), f"{virtual:#x} is not mapped in a healthy kernel"
+    return found.physical
+
+
+def _fields(
+    noun: str, structure: Structure, address: int, space: AddressSpace, names: set[int] | None = None
+) -> Iterator[Place]:
+    known = frozenset({address} | (names or set()))
+    for role, member in structure.members.items():
+        for index in range(member.count):
+            at = address + member.offset_bytes + index * member.size_bytes
+            label = f"{role}[{index}]" if member.count > 1 else role
+            yield Place(noun, label, address, physical(space, at), member.size_bytes, known)
+
+
+def _entries(noun: str, space: AddressSpace, random: Random) -> Iterator[Place]:
+    """Entries at every level; only what is this space's own when it is a process's."""
+    found: dict[int, tuple[Level, set[int]]] = {}
+    for page in walk_space(space.table, space.root, space.mode):
+        if not isinstance(page, Mapping) or (noun == "process" and page.virtual >> 63):
+            continue
+        steps = space.translate(page.virtual).steps
+        for step in steps:
+            level, names = found.setdefault(step.entry_address, (step.level, set()))
+            names |= {page.virtual, page.physical, step.entry & ADDRESS_BITS, step.entry_address & ~0xFFF}
+    by_level: dict[Level, list[int]] = {}
+    for address, (level, _) in found.items():
+        by_level.setdefault(level, []).append(address)
+    for level, addresses in sorted(by_level.items()):
+        for address in _draw(addresses, random):
+            known = frozenset(found[address][1] | {address})
+            yield Place(f"{noun} {level.name}", "entry", address, address, 8, known)
+    # Entries that are not in use.
+    tables = sorted({address & ~0xFFF for address in found})
+    for table in _draw(tables, random, 10):
+        at = table + 8 * random.randrange(512)
+        entry = space.entry(at)  # type: ignore[arg-type]  # a plain integer is an address here
+        if entry is not None and not entry & PRESENT:
+            yield Place(f"{noun} unused entry", "entry", at, at, 8, frozenset({at, table}))
+
+
+def _draw(items: list[_T], random: Random, most: int = _MOST) -> list[_T]:
+    return items if len(items) <= most else random.sample(items, most)

@@ -1,0 +1,99 @@
+"""One stop of a real kernel, kept as a dump: damaged again and again without booting again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from coronel_gdb.backends.dump_host import DumpTarget
+from coronel_gdb.commands.command import Context
+from coronel_gdb.protocols import PhysicalMemory
+from lab.paths import KERNEL_ELF
+from lab.scenarios import Scenario
+from lab.stopped import at_checkpoint
+from model.types import PhysicalAddress, VirtualAddress
+
+
+class Patched:
+    """`PhysicalMemory` with some bytes changed; what lies beneath stays as it is."""
+
+    def __init__(self, below: PhysicalMemory, patches: Mapping[int, bytes]) -> None:
+        self._below = below
+        self._patches = sorted(patches.items())
+
+    def read(self, address: PhysicalAddress, size_bytes: int) -> bytes:
+        """Exactly `size_bytes` bytes, with the changes in them."""
+        data = bytearray(self._below.read(address, size_bytes))
+        for at, patch in self._patches:
+            first, end = max(at, address), min(at + len(patch), address + size_bytes)
+            if first < end:
+                data[first - address : end - address] = patch[first - at : end - at]
+        return bytes(data)
+
+    def describe(self) -> str:
+        """The route below."""
+        return self._below.describe()
+
+
+class DamagedTarget:
+    """A `Target`: the snapshot with patched memory."""
+
+    def __init__(self, target: DumpTarget, patches: Mapping[int, bytes]) -> None:
+        self._target = target
+        self.memory: PhysicalMemory = Patched(target.memory, patches)
+
+    def register(self, name: str) -> int:
+        """As at the stop."""
+        return self._target.register(name)
+
+    def symbol(self, name: str) -> VirtualAddress | None:
+        """From the kernel's file."""
+        return self._target.symbol(name)
+
+    def evaluate(self, expression: str) -> int:
+        """Numbers, registers and symbols."""
+        return self._target.evaluate(expression)
+
+    def kernel(self) -> Path | None:
+        """The kernel's file."""
+        return self._target.kernel()
+
+    def facts(self) -> Sequence[tuple[str, str]]:
+        """That of the snapshot."""
+        return self._target.facts()
+
+    def reread(self) -> bool:
+        """Nothing changes here."""
+        return False
+
+    def remarks(self) -> Sequence[tuple[str, str]]:
+        """None."""
+        return ()
+
+
+class Snapshot:
+    """A stopped kernel: `name` for the report, the healthy target and its context."""
+
+    def __init__(self, name: str, target: DumpTarget) -> None:
+        self.name = name
+        self._target = target
+        self.healthy = Context(target)
+
+    def damaged(self, patches: Mapping[int, bytes]) -> Context:
+        """The same stop with other bytes at some physical addresses."""
+        return Context(DamagedTarget(self._target, patches))
+
+    def bytes_at(self, physical: int, size_bytes: int) -> bytes:
+        """What the snapshot holds there."""
+        return self._target.memory.read(PhysicalAddress(physical), size_bytes)
+
+
+@contextmanager
+def taken(scenario: Scenario, append: str, memory: str, checkpoint: int = 1) -> Iterator[Snapshot]:
+    """Boot that scenario, stop at a checkpoint and keep the machine's memory; QEMU is gone then."""
+    with TemporaryDirectory(prefix="coronel-corpus-") as directory:
+        path = Path(directory) / "stop.core"
+        options = {"memory": memory, "cpus": scenario.cpus, "extra": scenario.extra}
+        with at_checkpoint(checkpoint, append, **options) as stopped:
+            stopped.machine.monitor(f"dump-guest-memory {path}")
+        yield Snapshot(f"{append.removeprefix('scenario=')}, {memory}", DumpTarget(path, KERNEL_ELF))
