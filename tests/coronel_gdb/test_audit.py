@@ -1,32 +1,18 @@
 """`pagewalk --audit`: one code for one defect, whichever command tells it; other kernels by general rules."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from coronel_gdb.plugins import commands
-from coronel_gdb.render import as_json
 from model.page_entry import NO_EXECUTE, PRESENT, USER, WRITABLE
 from model.page_tables import PageFlags
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
+from tests.coronel_gdb.asked import codes, report
 from tests.coronel_gdb.user_side import CODE, DATA, MMAP, UserSide, user_side
 
-COMMANDS = {command.name: command for command in commands()}
 V0 = 0xFFFF_FFFF_8040_0000
 IMAGE = 0xFFFF_FFFF_8010_0000
-
-
-def report(side: UserSide, line: str) -> dict[str, Any]:
-    name, *words = line.split()
-    command = COMMANDS[name]
-    parsed: dict[str, Any] = json.loads(as_json.render(command.run(side.context(), command.parse(words))))
-    return parsed
-
-
-def codes(side: UserSide, line: str) -> set[str]:
-    return {finding["code"] for finding in report(side, line)["findings"]}
 
 
 def entry(side: UserSide, virtual: int) -> PhysicalAddress:
@@ -85,19 +71,19 @@ DAMAGES: dict[str, tuple[Callable[[UserSide], object], str]] = {
 def test_the_audit_and_the_other_command_say_the_same(code: str) -> None:
     side = user_side("alpha")
     damage, command = DAMAGES[code]
-    assert codes(side, "pagewalk --audit --every-process") == set()
+    assert codes(side, "pagewalk --audit --every-process") == []
     damage(side)
     assert code in codes(side, command)
-    assert codes(side, "pagewalk --audit --every-process") == {code}
+    assert codes(side, "pagewalk --audit --every-process") == [code]
 
 
 def test_an_audit_of_one_space_leaves_the_pages_of_others_alone() -> None:
     side = user_side("alpha", "beta")
     change(side, side.entry(side.processes[0], CODE), WRITABLE)
     free_page(side)
-    assert codes(side, "pagewalk --audit") == set()
-    assert codes(side, "pagewalk --audit --process 2") == set()
-    assert codes(side, "pagewalk --audit --process 1") == {"PROC003", "FRAME008"}
+    assert codes(side, "pagewalk --audit") == []
+    assert codes(side, "pagewalk --audit --process 2") == []
+    assert codes(side, "pagewalk --audit --process 1") == ["PROC003", "FRAME008"]
 
 
 def test_a_lock_that_is_held_leaves_the_frames_unjudged() -> None:
