@@ -32,6 +32,7 @@ from model.replay import Divergence, Replayed, is_interleaved, is_refusal, repla
 from model.touched import LastTouch
 
 _SHOWN = 8
+_PLURALS = {"process": "processes", "array of frame nodes": "arrays of frame nodes"}
 _MISUSE_CODES = (TRACE_MISUSE.code, TRACE_FREE_MAPPED.code)
 
 
@@ -292,7 +293,8 @@ def _counts_corruption(mismatch: Mismatch) -> bool:
 
 def _compared(comparison: Comparison) -> str:
     parts = ", ".join(
-        f"{count:,} {noun}{'s' * (count != 1)}" for noun, count in comparison.structures.items()
+        f"{count:,} {noun if count == 1 else _PLURALS.get(noun, f'{noun}s')}"
+        for noun, count in comparison.structures.items()
     )
     return f"{comparison.bytes_compared:,} bytes: {parts}"
 

@@ -19,6 +19,7 @@ from model.process import ProcessState
 from model.types import PAGE_BYTES
 
 _CODE_END: Final = PROCESS.member("memory.code_end_")
+_DATA_START: Final = PROCESS.member("memory.data_start_")
 _STATE: Final = PROCESS.member("state")
 
 
@@ -98,9 +99,11 @@ def program(process: FastProcess, found: bytes) -> tuple[tuple[int, int], tuple[
     while length < len(pages) and pages[length] == pages[length - 1] + PAGE_BYTES:
         length += 1
     if length == len(pages):  # what touches can be parted anywhere
-        end = int.from_bytes(found[_CODE_END.offset_bytes : _CODE_END.end_bytes], "little")
-        if end - PAGE_BYTES in process.program:
-            length = pages.index(end - PAGE_BYTES) + 1
+        for member in (_CODE_END, _DATA_START):  # one of them may be damaged
+            end = int.from_bytes(found[member.offset_bytes : member.end_bytes], "little")
+            if end - PAGE_BYTES in process.program:
+                length = pages.index(end - PAGE_BYTES) + 1
+                break
     code = pages[0], pages[length - 1] + PAGE_BYTES
     return code, (pages[length], pages[-1] + PAGE_BYTES) if length < len(pages) else (0, 0)
 

@@ -1,7 +1,7 @@
 """What the last records of a ring prove by themselves, when those before them are lost."""
 
 from coronel_gdb.checks.replay import PlaceOf, contradiction_finding
-from coronel_gdb.lift.trace import LiftedTrace
+from coronel_gdb.lift.trace import LARGEST_CAPACITY, LiftedTrace
 from coronel_gdb.report import Absent, Report
 from model.window import examine
 
@@ -29,10 +29,13 @@ def add_window(report: Report, trace: LiftedTrace, place: PlaceOf) -> None:
     report.not_checked.append(
         Absent(
             "memory, and the results that depend on what is lost",
-            f"boot the kernel with trace={_enough(trace.next)} to keep every record",
+            _advice(trace.next),
         )
     )
 
 
-def _enough(records: int) -> int:
-    return 1 << min(20, records.bit_length())
+def _advice(records: int) -> str:
+    """How to keep every record next time (§12.2)."""
+    if records >= LARGEST_CAPACITY:
+        return f"no ring holds {records:,} records: stop the kernel earlier, with trace={LARGEST_CAPACITY}"
+    return f"boot the kernel with trace={1 << records.bit_length()} to keep every record"
