@@ -14,6 +14,7 @@ BUILT_IN = (
     "processes",
     "layout",
     "replay",
+    "whatis",
     "status",
 )
 
