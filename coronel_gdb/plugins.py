@@ -15,6 +15,7 @@ BUILT_IN = (
     "layout",
     "replay",
     "whatis",
+    "snapshot",
     "status",
 )
 
