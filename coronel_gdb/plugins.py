@@ -14,6 +14,9 @@ BUILT_IN = (
     "processes",
     "layout",
     "replay",
+    "whatis",
+    "snapshot",
+    "save",
     "status",
 )
 
