@@ -15,7 +15,6 @@ from coronel_gdb.profiles.schema import ListProfile
 from coronel_gdb.report import Absent
 from model import layouts
 from model.address_space import DEVICE_BASE, STACK_END, STACK_GUARD, STACK_START, WINDOW_BASE, WINDOW_END
-from model.invariants.layout import kernel_areas
 from model.layouts import Layout
 from model.types import PAGE_BYTES, VirtualAddress
 
@@ -63,7 +62,7 @@ class KernelRoles:
         """The row of §2; of the stack and the windows, what part of it."""
         if self._image is None:
             return
-        for zone in kernel_areas(self._image.symbols, self._image.placement_end):
+        for zone in self._image.areas:
             if zone.start <= address < zone.end:
                 details: tuple[str, ...] = () if zone.rights else ("never mapped",)
                 if STACK_START <= address < STACK_END:
