@@ -90,7 +90,12 @@ class _Difference:
         found, trace = self.found, self.after.trace
         if isinstance(trace, LiftedTrace):
             count = trace.next - found.first
-            self.report.facts.append(("operations", f"{count:,} between: #{found.first} to #{trace.next}"))
+            lost = f" ({found.unknown})" if found.unknown else ""
+            self.report.facts.append(
+                ("operations", f"{count:,} between: #{found.first} to #{trace.next}{lost}")
+            )
+        else:
+            self.report.facts.append(("operations", f"not known: {trace}"))
         if self.changed:
             self.report.facts.append(("changed", counted(self.changed)))
         sizes = sum(map(len, now.found.values()))
@@ -111,9 +116,11 @@ class _Difference:
             unexplained = self.changed  # no operation can have done it
         else:
             unexplained = [change for change in self.changed if change.noun.startswith("variable ")]
-            if self.changed:
-                report.tables.append(table(self.changed))
-            report.not_checked.append(Absent("whether the operations explain the changes", verdict.why_not))
+            if self.changed or found.records:
+                report.tables += [table(self.changed)] if self.changed else []
+                report.not_checked.append(
+                    Absent("whether the operations explain the changes", verdict.why_not)
+                )
         report.findings += [_finding(change) for change in unexplained[:_SHOWN]]
         if len(unexplained) > _SHOWN:
             report.tables.append(table(unexplained))
@@ -149,6 +156,8 @@ class _Difference:
             text = f"{operations}, and {size:,} bytes in {where} that no operation explains"
         elif found.nothing and not self.changed:
             text = "nothing changed: no operation, and all structures are equal"
+        elif not found.records and not self.changed:
+            text = "all structures are equal; whether there were operations is not known"
         elif verdict.why_not:
             text = f"{operations} known, {len(self.changed):,} structures changed; not explained"
         else:

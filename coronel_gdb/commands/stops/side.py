@@ -64,6 +64,15 @@ class Side:
         ring = "trace" if isinstance(trace, LiftedTrace) and trace.locked else ""
         return str(self.survey.busy or ring)
 
+    def progress(self) -> bytes:
+        """What no operation leaves as it was: where the trace and the heap's counters stand."""
+        context, profile = self.context, self.context.profile
+        trace = context.target.symbol(profile.trace) if profile.trace else None
+        heap = read_heap(context.target, context.space, profile.heap)
+        counts = (heap.num_allocations, heap.num_frees, *heap.errors)
+        noted = context.space.read(trace, TRACE.size_bytes) if trace is not None else b""
+        return repr(counts).encode() + noted
+
     def fixed(self) -> Iterator[tuple[str, VirtualAddress]]:
         """Variables that never change once the kernel has booted (docs/spec.md §9): name and address."""
         profile = self.context.profile
@@ -150,6 +159,8 @@ def take(context: Context) -> Stop:
         low, high = max(virtual, heap.heap_start), min(virtual + size, heap.heap_end)
         if low < high:
             blank.append((physical + low - virtual, physical + high - virtual))
+    if Side(Context(context.target), "now").progress() != side.progress():
+        raise TargetError("the guest runs, and its structures change while they are read: `stop` it first")
     return Stop(
         identity(context.target.kernel()),
         context.cpu.physical_bits,
