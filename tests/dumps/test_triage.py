@@ -1,4 +1,4 @@
-"""`coronel triage`: runs of one bug are one group, a dump that fails is a row, and a cluster finds the same."""
+"""`coronel triage`: many dumps, grouped by their cause; one that fails is a row, not the end."""
 
 import json
 import shutil
