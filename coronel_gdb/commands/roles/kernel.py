@@ -15,7 +15,6 @@ from coronel_gdb.profiles.schema import ListProfile
 from coronel_gdb.report import Absent
 from model import layouts
 from model.address_space import DEVICE_BASE, STACK_END, STACK_GUARD, STACK_START, WINDOW_BASE, WINDOW_END
-from model.invariants.layout import kernel_zones
 from model.layouts import Layout
 from model.types import PAGE_BYTES, VirtualAddress
 
@@ -63,16 +62,16 @@ class KernelRoles:
         """The row of §2; of the stack and the windows, what part of it."""
         if self._image is None:
             return
-        for zone in kernel_zones(self._image.symbols, self._image.placement_end):
+        for zone in self._image.areas:
             if zone.start <= address < zone.end:
-                details: tuple[str, ...] = () if zone.allowed else ("never mapped",)
+                details: tuple[str, ...] = () if zone.rights else ("never mapped",)
                 if STACK_START <= address < STACK_END:
                     details = (f"{STACK_END - address:,} bytes below its top",)
                 elif STACK_GUARD <= address < STACK_START:
                     details += ("an access here is an overflow of the kernel stack",)
                 elif address >= DEVICE_BASE:
-                    details += ("mapped by mapio",) if zone.allowed else ()
-                yield Role(zone.what, zone.start, address - zone.start, details)
+                    details += ("mapped by mapio",) if zone.rights else ()
+                yield Role(zone.name, zone.start, address - zone.start, details)
         if WINDOW_BASE <= address < WINDOW_END:
             slot = (address - WINDOW_BASE) // PAGE_BYTES
             start = WINDOW_BASE + slot * PAGE_BYTES

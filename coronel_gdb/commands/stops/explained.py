@@ -104,7 +104,7 @@ def _play(booted: FastMachine, records: Sequence[TraceRecord]) -> _Played:
 def _compared(side: Side, played: _Played, nodes: int, heap: VirtualAddress) -> Comparison:
     """Memory beside the model; the heap's count of refusals follows from the divergence, and is no damage."""
     frames = side.survey.frames.manager.address
-    found = compare(side.context.space, played.machine, heap, frames, nodes)
+    found = compare(side.context.space, played.machine, heap, frames, nodes, processes=False)
     if played.parted is not None:
         refused = f"errors_[{int(ErrorKind.CORRUPTION_DETECTED)}]"
         found.mismatches = [
