@@ -106,6 +106,8 @@ class Side:
 
 def kept_side(stop: Stop, context: Context, name: str) -> Side:
     """A kept stop, its layouts those of the kernel that is loaded; `KernelError` when that is another."""
+    if stop.kernel and context.target.kernel() is None:
+        raise KernelError("no kernel loaded: name the ELF file that the snapshot was taken of")
     if stop.kernel != identity(context.target.kernel()):
         raise KernelError(f"{name} was taken of another build of the kernel than the one that is loaded")
     inner = Context(StopTarget(stop, context.target.kernel()))
