@@ -14,6 +14,8 @@ BUILT_IN = (
     "processes",
     "layout",
     "replay",
+    "whatis",
+    "snapshot",
     "save",
     "status",
 )
