@@ -21,7 +21,7 @@ LINES = {
         "pagewalk memory::initialize_memory", "pagewalk '&paging::window_table_'", "pagewalk 0x400000",
         "pagewalk 0x0000800000000000", "pagewalk no_such_symbol",
     ],
-    "whatis": ["whatis g_kernel_heap->first_block_", "whatis $rsp", "whatis memory::initialize_memory"],
+    "whatis": ["whatis g_kernel_heap", "whatis $rsp", "whatis memory::initialize_memory"],
 }  # fmt: skip
 """What is typed for a command; without an entry, its name. All but the first on `THOROUGH` formats alone."""
 THOROUGH = {"elf", "elf_paging", "zlib_flattened", "small"}
