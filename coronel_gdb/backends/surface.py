@@ -10,7 +10,7 @@ from coronel_gdb.render import as_json, as_table
 from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import ExitCode
 
-PREFIXED_ONLY = ("layout", "status")
+PREFIXED_ONLY = ("layout", "save", "status")
 """Commands without a name of their own: GDB's TUI has a `layout`, `status` is too common a word."""
 
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 _EXAMPLES = 3
-_SCHEDULER_SECONDS = 10
+_SCHEDULER_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class Looked:
     checked: int = 0
     not_checked: int = 0
     error: str = ""
+
+
+Look = Callable[[str, str | None], Looked]
+"""(dump, kernel) → what came of it; a function that another process can find by its name."""
 
 
 def look(path: str, kernel: str | None) -> Looked:
@@ -104,7 +108,7 @@ def run(options: argparse.Namespace, kernel: Path | None) -> Report:
         looked, where = _on_cluster(options.scheduler, paths, elf)
     else:
         workers = min(cores, len(paths))
-        looked, where = list(_on_cores(paths, elf, workers)), f"{workers} processes"
+        looked, where = list(on_cores(paths, elf, workers, look)), f"{workers} processes"
     return grouped(looked, where)
 
 
@@ -122,14 +126,14 @@ def _files(names: Iterable[str], kernel: Path | None) -> Iterator[Path]:
                 yield file
 
 
-def _on_cores(paths: Sequence[str], kernel: str | None, workers: int) -> Iterator[Looked]:
+def on_cores(paths: Sequence[str], kernel: str | None, workers: int, look: Look) -> Iterator[Looked]:
     """On this machine, a process for each core."""
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(workers) as pool:
         futures = [pool.submit(look, path, kernel) for path in paths]
         for path, future in zip(paths, futures, strict=True):
-            yield _result(path, future) or _alone(path, kernel)
+            yield _result(path, future) or _alone(path, kernel, look)
 
 
 def _result(path: str, future: "Future[Looked]") -> Looked | None:
@@ -144,7 +148,7 @@ def _result(path: str, future: "Future[Looked]") -> Looked | None:
         return Looked(path, error=str(error))
 
 
-def _alone(path: str, kernel: str | None) -> Looked:
+def _alone(path: str, kernel: str | None, look: Look) -> Looked:
     """Once more in a process of its own, so that the dump that kills it is known."""
     from concurrent.futures import ProcessPoolExecutor
 

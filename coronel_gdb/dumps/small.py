@@ -35,7 +35,7 @@ _CHUNK_PAGES = 256
 _KEPT_CHUNKS = 8
 _MOST_DESCRIPTION_BYTES = 4 << 20
 _PIECE_BYTES = 1 << 20
-_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20}]
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 2, "dict_size": 1 << 20}]
 _MEMORY_BYTES = 16 << 20  # a decompressor needs its dictionary and little more
 
 

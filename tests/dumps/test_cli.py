@@ -74,7 +74,10 @@ def test_json_by_either_option(dump: Path) -> None:
         (["heapcheck", "--dump", "{dump}", "--kernel", "/none"], "heapcheck: no kernel file at /none"),
         (["heapcheck", "--dump", "{dump}", "--kernel", "{dump}"], "heapcheck: the kernel file "),
         (["heapcheck", "--dump", "{dump}", "--cpu", "one"], "heapcheck: --cpu takes a number, not one"),
-        (["heapcheck", "--dump", "{dump}", "--format", "xml"], "coronel: --format takes table or json"),
+        (
+            ["heapcheck", "--dump", "{dump}", "--format", "xml"],
+            "coronel: --format takes table, json or html, not xml",
+        ),
         (["heapcheck", "--dump", "{dump}", "--nonsense"], "heapcheck: heapcheck: unrecognized arguments"),
         (["heapcheck", "--qmp", "/none"], "heapcheck: cannot connect to QEMU at /none: No such file"),
         (["completion", "fish"], "coronel: completion is there for bash and zsh, not for fish"),
