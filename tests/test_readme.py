@@ -22,10 +22,8 @@ def test_every_command_of_the_table_has_help_and_is_listed(healthy: Stopped) -> 
     listed = healthy.gdb.console("coronel")
     commands = set(re.findall(r"^\| `((?:coronel )?[\w-]+)", table, re.M)) - {"coronel"}
     assert commands == {
-        *("memcheck", "heapcheck", "pagewalk", "frames", "regions", "processes"),
-        "coronel layout",
-        "coronel status",
-        "coronel watch-heap",
+        *("memcheck", "heapcheck", "pagewalk", "frames", "regions", "processes", "replay", "snapshot"),
+        *("coronel layout", "coronel save", "coronel status", "coronel watch-heap", "coronel whatis"),
     }
     for command in commands:
         assert re.search(f"^{command} ", listed, re.M)

@@ -10,6 +10,8 @@ from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
 from model.types import VirtualAddress
 
+A_PROCESS = "a process"
+"""What a profile calls the list of processes or the memory of one."""
 _U32 = 4
 
 

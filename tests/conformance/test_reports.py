@@ -20,6 +20,8 @@ TABLE = "paging::kernel_directory_"
 MORE = [
     "pagewalk --access w g_kernel_heap",
     "pagewalk --find-physical 0x3fe000",
+    "coronel whatis --physical 0x3fe000",
+    "coronel whatis $rip",
     "pagewalk g_kernel_heap->first_block_",
     "pagewalk (unsigned long)g_kernel_heap + 8",
     "pagewalk *g_kernel_heap",
@@ -44,6 +46,7 @@ NOT_SIMULATED = {
     "--process": "it has none",
     "--every-process": "it has none",
     "status": "it is about the host",
+    "whatis": "it has no file with functions, and no trace",
     "--ledger": "no boot loader has left anything in it",
     "replay": "what it does leaves no trace",
 }

@@ -7,7 +7,7 @@ from lab.gdbmi import Gdb
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
 from lab.scenarios import scenarios
-from lab.stopped import BOOT_SECONDS, Stopped
+from lab.stopped import BOOT_SECONDS, Stopped, at_checkpoint
 
 
 def printed(stopped: Stopped, expression: str) -> str:
