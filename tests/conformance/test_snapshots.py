@@ -1,6 +1,6 @@
 """A stop kept by one host is the stop that every other host looks at, and what each keeps is the same."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -39,5 +39,6 @@ def test_every_host_keeps_the_same_stop_and_sees_no_change(tmp_path: Path) -> No
         for name, opened in (LIVE | DUMPS).items():
             with opened(stood.machine) as host:
                 judge(name, host)
-        judge("qmp", OnTarget(partial(QemuTarget, Qmp(stood.machine.qmp_socket), KERNEL_ELF)))
+        with closing(Qmp(stood.machine.qmp_socket)) as qmp:
+            judge("qmp", OnTarget(partial(QemuTarget, qmp, KERNEL_ELF)))
         assert stood.state() == before
