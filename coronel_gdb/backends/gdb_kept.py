@@ -15,24 +15,22 @@ _UNCHANGING = ("qom-get ",)  # answers that are properties of the machine, not o
 
 
 class KeptRoute:
-    """The route to memory of the last command, as long as nothing can have changed it.
+    """The route to memory of the last command, as long as nothing can have changed it."""
 
-    Without `until_resumed` it is kept while the target runs, too: whoever does that verifies by another one.
-    """
-
-    def __init__(self, *, until_resumed: bool = True) -> None:
+    def __init__(self) -> None:
         self._connection: gdb.RemoteTargetConnection | None = None
         self._memory: PhysicalMemory | None = None
         self._answers: dict[str, str] = {}
-        for event in (gdb.events.cont, gdb.events.exited) if until_resumed else (gdb.events.exited,):
-            event.connect(self._forget)
+        # GDB tells of a resumption that the user asked for, not of one past a condition that is false.
+        for event in (gdb.events.cont, gdb.events.stop, gdb.events.exited):
+            event.connect(self.forget)
 
     def route(
         self, connection: "gdb.RemoteTargetConnection", find: Callable[[], PhysicalMemory]
     ) -> PhysicalMemory:
         """The kept route when it is this connection's, else what `find` finds."""
         if self._memory is None or self._connection != connection:
-            self._forget()
+            self.forget()
             self._memory = find()
             self._connection = connection
         return self._memory
@@ -45,6 +43,7 @@ class KeptRoute:
             self._answers[command] = ask()
         return self._answers[command]
 
-    def _forget(self, _event: object = None) -> None:
+    def forget(self, _event: object = None) -> None:
+        """The next command finds its route anew."""
         self._connection = self._memory = None
         self._answers.clear()

@@ -34,15 +34,12 @@ class Session:
         self.extra: list[Command] = []
         self.verbose: Callable[[], bool] = lambda: False
         self.numpy: Callable[[], bool] = lambda: True
-        self._kept = KeptRoute()
+        self.kept = KeptRoute()
         self._profiles: dict[object, ResolvedProfile] = {}
 
-    def context(
-        self, progress: Callable[[int], None] = lambda _: None, kept: KeptRoute | None = None
-    ) -> Context:
-        """What a command is given now; `kept` is another route to memory than that of the prompt."""
-        target = current_target(kept or self._kept)
-        return Context(target, tuple(self.problems), self._profiles, progress)
+    def context(self, progress: Callable[[int], None] = lambda _: None) -> Context:
+        """What a command is given now."""
+        return Context(current_target(self.kept), tuple(self.problems), self._profiles, progress)
 
     def run(
         self,

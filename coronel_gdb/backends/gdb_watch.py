@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import gdb
 
-from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.backends.gdb_session import Session
 from coronel_gdb.backends.surface import run_line
 from coronel_gdb.commands import heapcheck
@@ -38,8 +37,6 @@ class _Watch:
         self._breakpoints: list[_Entry] = []
         self._every = 0
         self._active = False
-        # The route is verified once, not at every call; before a finding is believed it is verified again.
-        self._kept = KeptRoute(until_resumed=False)
         self._calls = self._checked = self._unchecked = 0
         self._call: _Call | None = None
         self._sound: _Call | None = None
@@ -86,17 +83,19 @@ class _Watch:
         if self._calls % self._every:
             return False
         self._call = _Call(self._calls, name, tuple(_callers()))
-        found = self._check(self._kept)
+        found = self._check()
         if found is ExitCode.FINDINGS:
-            found = self._check(None)
+            # The route to memory may be that of a call long ago: nobody is stopped without looking again.
+            self._session.kept.forget()
+            found = self._check()
         if found is ExitCode.CLEAN:
             self._sound = self._call
         return found is ExitCode.FINDINGS
 
-    def _check(self, kept: KeptRoute | None) -> ExitCode:
-        """The heap now, by its route to memory; a call that cannot be checked is counted and goes on."""
+    def _check(self) -> ExitCode:
+        """The heap now; a call that cannot be checked is counted and goes on."""
         try:
-            report = heapcheck.kernel_report(Survey(self._session.context(kept=kept)))
+            report = heapcheck.kernel_report(Survey(self._session.context()))
         except (CoronelError, gdb.error):
             self._unchecked += 1
             return ExitCode.NOT_CHECKED
@@ -109,7 +108,7 @@ class _Watch:
         return report.exit_code
 
     def _on_stop(self, _event: object) -> None:
-        if not self._active or self._check(None) is not ExitCode.FINDINGS:
+        if not self._active or self._check() is not ExitCode.FINDINGS:
             return
         here = self._call if self._call and self._call is not self._sound else None
         gdb.write(f"watch-heap: the heap is damaged at {here or 'this stop'}, {self._done()}\n")

@@ -51,7 +51,7 @@ def test_a_sound_heap_stops_nothing() -> None:
         gdb.console("coronel watch-heap --every 50")
         before = _calls(stopped)
         gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
-        # 200 operations, of which some are none; a `realloc` is one call and counts twice. The stop counts.
+        # Some of the 200 operations are none, a `realloc` counts twice; the stop is a check, too.
         ended = re.fullmatch(r"watch-heap: ended: (\d) checks\n", gdb.console("coronel watch-heap --off"))
         assert ended
         assert 2 <= int(ended[1]) - 1 <= (_calls(stopped) - before) // 50 <= 8
