@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from coronel_gdb.errors import KernelError, UsageError
+from coronel_gdb.lift.chronicle import Chronicle
 from coronel_gdb.lift.cpu import Cpu, read_cpu
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.resolve import find, resolve
@@ -49,6 +50,11 @@ class Context:
     def space_of(self, root: PhysicalAddress) -> AddressSpace:
         """The address space of another top table."""
         return AddressSpace(self.target.memory, root, self.cpu.paging())
+
+    @cached_property
+    def chronicle(self) -> Chronicle:
+        """What the kernel's trace tells; nothing is read before it is asked."""
+        return Chronicle(self.target, lambda: self.space, lambda: find(self.target.symbol))
 
     @cached_property
     def profile(self) -> ResolvedProfile:

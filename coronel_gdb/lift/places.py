@@ -1,10 +1,8 @@
 """Where recorded operations were called from, in the source; looked up when first asked for."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from coronel_gdb.errors import KernelError
-from coronel_gdb.lift.trace import describe, history
 from model.trace import TraceRecord
 
 
@@ -32,12 +30,3 @@ class Places:
         except (ImportError, KernelError):  # without pyelftools the address must do
             return f"{caller:#x}"
         return str(place) if place is not None else f"{caller:#x}"
-
-
-def provenance(records: Sequence[TraceRecord], pointer: int, place: Places) -> Iterator[str]:
-    """Who allocated the block with data at `pointer`, and who freed it, in one line each."""
-    known = history(records, pointer)
-    if known.allocated is not None:
-        yield f"allocated by {describe(known.allocated)}, called from {place(known.allocated)}"
-    if known.freed is not None:
-        yield f"freed by {describe(known.freed)}, called from {place(known.freed)}"
