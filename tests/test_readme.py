@@ -26,10 +26,10 @@ def test_the_captured_sessions_are_true(name: str, request: pytest.FixtureReques
 def test_every_command_of_the_table_has_help_and_is_listed(healthy: Stopped) -> None:
     table = README.read_text().split("## Commands")[1].split("Every command")[0]
     listed = healthy.gdb.console("coronel")
-    commands = set(re.findall(r"^\| `((?:coronel )?\w+)", table, re.M)) - {"coronel"}
+    commands = set(re.findall(r"^\| `((?:coronel )?[\w-]+)", table, re.M)) - {"coronel"}
     assert commands == {
-        *("memcheck", "heapcheck", "pagewalk", "frames", "regions", "processes", "layout"),
-        "coronel status",
+        *("memcheck", "heapcheck", "pagewalk", "frames", "regions", "processes", "replay", "snapshot"),
+        *("coronel layout", "coronel save", "coronel status", "coronel watch-heap", "coronel whatis"),
     }
     for command in commands:
         assert re.search(f"^{command} ", listed, re.M)

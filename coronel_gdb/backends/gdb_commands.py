@@ -1,36 +1,47 @@
 """The commands inside GDB: `coronel`, the short names, help, completion. Import inside GDB only."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from importlib import import_module
 
 import gdb
 
-from coronel_gdb.backends.gdb_core import current_target
-from coronel_gdb.backends.gdb_kept import KeptRoute
-from coronel_gdb.backends.surface import Progress, failure, interrupted, run_line
-from coronel_gdb.commands.command import Command, Context
-from coronel_gdb.plugins import commands
-from coronel_gdb.profiles.schema import ResolvedProfile
-from coronel_gdb.report import ExitCode
+from coronel_gdb.backends.gdb_habits import is_free, keeping_habits
+from coronel_gdb.backends.gdb_session import Session
+from coronel_gdb.backends.surface import Progress
+from coronel_gdb.commands.command import Command
 
-_EXIT = "coronel_exit"
-_PREFIXED_ONLY = ("status",)  # too common a word for a command of its own
+_FEATURES = {
+    "gdb_parameters": "set coronel",
+    "gdb_watch": "coronel watch-heap",
+    "gdb_functions": "$phys, $heap_block, $frame_owner",
+    "gdb_printers": "pretty-printers",
+    "gdb_mi": "MI commands",
+}
+"""Module of this folder → what is lost where it cannot be loaded. Each has `install(Session)`."""
 
 
 def install(problems: tuple[tuple[str, str], ...] = ()) -> None:
-    """Register everything; `problems` are what could not be loaded and why."""
-    available = list(commands())
-    _Prefix(available)
-    kept = KeptRoute()
-    profiles: dict[object, ResolvedProfile] = {}
+    """Register everything; `problems` are what could not be loaded and why. A feature fails alone."""
+    session = Session(problems)
+    short = [command for command in session.commands if is_free(command)]
+    names = [command.name for command in short]
+    keeping_habits(["coronel", *names], lambda: _register(session, short))
+    for module, loss in _FEATURES.items():
+        try:
+            import_module(f"coronel_gdb.backends.{module}").install(session)
+        except Exception as error:  # whatever it is: the commands work without the feature
+            session.problems.append((loss, f"{type(error).__name__} in {module}: {error}"))
+    for command in session.extra:
+        _GdbCommand(f"coronel {command.name}", command, session)
 
-    def context(progress: Progress) -> Context:
-        return Context(current_target(kept), problems, profiles, progress)
 
-    for command in available:
-        _GdbCommand(f"coronel {command.name}", command, context)
-        if command.name not in _PREFIXED_ONLY:
-            _GdbCommand(command.name, command, context)
+def _register(session: Session, short: Sequence[Command]) -> None:
+    _Prefix(session, short)
+    for command in session.commands:
+        _GdbCommand(f"coronel {command.name}", command, session)
+    for command in short:
+        _GdbCommand(command.name, command, session)
 
 
 def _show(text: str) -> None:
@@ -41,47 +52,43 @@ def _show(text: str) -> None:
 class _Prefix(gdb.Command):
     """`coronel`: lists the commands."""
 
-    def __init__(self, available: list[Command]) -> None:
-        self._available = available
+    def __init__(self, session: Session, short: Sequence[Command]) -> None:
+        self._session = session
+        self._short = short
         self.__doc__ = "Check a kernel's memory structures against the reference model."
         super().__init__("coronel", gdb.COMMAND_DATA, prefix=True)
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         """List the commands; an unknown word is an error that names them."""
+        available = [*self._session.commands, *self._session.extra]
         if argument.strip():
-            names = ", ".join(command.name for command in self._available)
+            names = ", ".join(command.name for command in available)
             raise gdb.GdbError(f"coronel: no command {argument.split(maxsplit=1)[0]}; there are: {names}")
-        width = max(len(command.name) for command in self._available)
-        for command in self._available:
-            short = command.name if command.name not in _PREFIXED_ONLY else f"coronel {command.name}"
-            gdb.write(f"{short:<{width + 8}}{command.summary}\n")
+        width = max(len(command.name) for command in available)
+        for command in available:
+            name = command.name if command in self._short else f"coronel {command.name}"
+            gdb.write(f"{name:<{width + 10}}{command.summary}\n")
         gdb.write("`help COMMAND` explains one; every command takes --json.\n")
 
 
 class _GdbCommand(gdb.Command):
     """One command under one name."""
 
-    def __init__(self, name: str, command: Command, context: Callable[[Progress], Context]) -> None:
+    def __init__(self, name: str, command: Command, session: Session) -> None:
         self._command = command
-        self._context = context
+        self._session = session
         self.__doc__ = command.help()
         super().__init__(name, gdb.COMMAND_DATA)
 
     def invoke(self, argument: str, from_tty: bool) -> None:
-        """Run it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
-        gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))
+        """Run it and show what comes out; a command that could not check is an error of GDB's."""
         progress = Progress(_show, wanted=from_tty and bool(sys.__stdout__ and sys.__stdout__.isatty()))
         try:
-            outcome = run_line(self._command, argument, lambda: self._context(progress))
-        except KeyboardInterrupt:
-            outcome = interrupted(self._command)
-        except gdb.error as error:
-            outcome = failure(self._command, str(error))
+            outcome = self._session.run(self._command, argument, progress)
         finally:
             progress.close()
         if outcome.failed:
             raise gdb.GdbError(outcome.text)
-        gdb.set_convenience_variable(_EXIT, int(outcome.exit_code))
         gdb.write(outcome.text + "\n")
 
     def complete(self, text: str, word: str) -> object:

@@ -101,11 +101,20 @@ def require_stopped() -> "gdb.RemoteTargetConnection":
     connection = getattr(gdb.selected_inferior(), "connection", None)
     if thread is None or connection is None:
         raise refusals.no_target()
-    if thread.is_running():
+    if thread.is_running() and not _shows_registers():
         raise refusals.running()
     if not isinstance(connection, gdb.RemoteTargetConnection):
         raise refusals.no_stub(connection.type)
     return connection
+
+
+def _shows_registers() -> bool:
+    """Whether the CPU stands still although GDB calls it running, as at the condition of a breakpoint."""
+    try:
+        gdb.newest_frame()
+    except gdb.error:
+        return False
+    return True
 
 
 def monitor(command: str) -> str:

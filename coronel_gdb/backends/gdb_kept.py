@@ -15,13 +15,16 @@ _UNCHANGING = ("qom-get ",)  # answers that are properties of the machine, not o
 
 
 class KeptRoute:
-    """The route to memory of the last command, as long as nothing can have changed it."""
+    """The route to memory of the last command, as long as nothing can have changed it.
 
-    def __init__(self) -> None:
+    Without `until_resumed` it is kept while the target runs, too: whoever does that verifies by another one.
+    """
+
+    def __init__(self, *, until_resumed: bool = True) -> None:
         self._connection: gdb.RemoteTargetConnection | None = None
         self._memory: PhysicalMemory | None = None
         self._answers: dict[str, str] = {}
-        for event in (gdb.events.cont, gdb.events.exited):
+        for event in (gdb.events.cont, gdb.events.exited) if until_resumed else (gdb.events.exited,):
             event.connect(self._forget)
 
     def route(

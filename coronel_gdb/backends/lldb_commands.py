@@ -8,7 +8,7 @@ import lldb
 import coronel_gdb
 from coronel_gdb.backends.lldb_core import current_target
 from coronel_gdb.backends.lldb_interrupt import interruptible
-from coronel_gdb.backends.surface import interrupted, run_line
+from coronel_gdb.backends.surface import PREFIXED_ONLY, interrupted, run_line
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.plugins import commands
 from coronel_gdb.profiles.schema import ResolvedProfile
@@ -16,7 +16,6 @@ from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import ExitCode
 
 _EXIT = "coronel_exit"
-_PREFIXED_ONLY = ("status",)  # too common a word for a command of its own
 _SUMMARY = "Check a kernel's memory structures against the reference model."
 
 Session = MutableMapping[str, object]
@@ -46,7 +45,7 @@ def install(
         setattr(Registered, _identifier(command.name), kind)
         path = f"{__name__}.{Registered.__name__}.{_identifier(command.name)}"
         _do(debugger, f"command script add -o -c {path} coronel {command.name}")
-        if command.name not in _PREFIXED_ONLY:
+        if command.name not in PREFIXED_ONLY:
             _do(debugger, f"command script add -o -c {path} {command.name}")
     for short, meaning in habits.items():
         if _resolve(debugger, short) != meaning:

@@ -1,6 +1,6 @@
 """A simulated machine as a host: `model.machine.Machine` behind the same protocols as a debugger.
 
-For speed of tests and for trying a command with no QEMU at all. It has no ELF file, so layouts are those
+For speed of tests and for trying a command with no QEMU at all. Without an ELF file the layouts are those
 that the model declares.
 """
 
@@ -20,8 +20,9 @@ _EFER = 1 << 11 | 1 << 10 | 1 << 8  # NXE, LMA, LME
 class MachineTarget:
     """A `Target` whose machine runs in this process and is always stopped."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, kernel: Path | None = None) -> None:
         self._machine = machine
+        self._kernel = kernel
         self._registers = {"cr0": _CR0, "cr2": 0, "cr3": machine.cr3, "cr4": _CR4, "efer": _EFER}
 
     @property
@@ -50,8 +51,8 @@ class MachineTarget:
         return self._machine.memory.read_u64(address)
 
     def kernel(self) -> Path | None:
-        """No file."""
-        return None
+        """The file that it simulates, where one is named."""
+        return self._kernel
 
     def facts(self) -> Sequence[tuple[str, str]]:
         """That it is simulated."""

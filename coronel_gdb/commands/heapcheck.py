@@ -44,6 +44,7 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     if options.process is not None and (options.kernel or options.everywhere):
         raise UsageError("heapcheck: name one of --kernel, --process and --everywhere")
     if options.process is not None:
+        _ = context.profile, context.space  # without a kernel no expression is worth a word
         pid = value_of(context, "heapcheck", options.process, "--process")
         process = next((p for p in survey.listed.processes if p.pid == pid), None)
         if process is None:

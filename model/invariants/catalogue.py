@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from model.invariants import (
+    borders,
     frames,
     heap,
-    kernel_space,
+    layout,
     memory_map,
+    ownership,
     paging,
     placement,
     processes,
@@ -21,7 +23,10 @@ NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
     "Memory map": memory_map.ALL,
     "Placement area": placement.ALL,
     "Physical frames": frames.ALL,
-    "Paging": (*paging.ALL, *kernel_space.ALL),
+    "Owners of frames": ownership.ALL,
+    "Paging": paging.ALL,
+    "Kernel address space": layout.ALL,
+    "Border of the halves": borders.ALL,
     "Virtual regions": regions.ALL,
     "Kernel heap": (*heap.PER_BLOCK, *heap.PER_HEAP),
     "Processes": processes.ALL,

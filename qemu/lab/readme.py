@@ -1,4 +1,4 @@
-"""`make readme`: capture the sessions of README.md and docs/replay.md anew; a test holds them to the truth."""
+"""`make readme`: capture the sessions of README.md and docs/replay.md anew; a test holds them true."""
 
 import re
 from collections.abc import Sequence

@@ -11,13 +11,17 @@ import pytest
 from coronel_gdb.backends.memory_host import MachineTarget
 from coronel_gdb.commands.command import Command
 from coronel_gdb.plugins import commands
+from lab.paths import KERNEL_ELF
 from tests.conformance.hosts import DUMPS, LIVE, PROVENANCE, Answer, OnTarget
 from tests.conformance.stops import STOPS, Stop, standing
 
 VALUE = "g_kernel_heap"
+TABLE = "paging::kernel_directory_"
 MORE = [
     "pagewalk --access w g_kernel_heap",
     "pagewalk --find-physical 0x3fe000",
+    "coronel whatis --physical 0x3fe000",
+    "coronel whatis $rip",
     "pagewalk g_kernel_heap->first_block_",
     "pagewalk (unsigned long)g_kernel_heap + 8",
     "pagewalk *g_kernel_heap",
@@ -25,6 +29,7 @@ MORE = [
     "pagewalk $rsp",
     "pagewalk 0xffff7fffffffffff",
     "pagewalk --cr3 0xfff000000",
+    "pagewalk --cr3 g_kernel_heap",
     "pagewalk no_such_symbol",
     "pagewalk g_kernel_heap->heap_start_ = 1",
     "pagewalk coronel_checkpoint(7, (const char *)0)",
@@ -41,8 +46,16 @@ NOT_SIMULATED = {
     "--process": "it has none",
     "--every-process": "it has none",
     "status": "it is about the host",
+    "whatis": "it has no file with functions, and no trace",
+    "--ledger": "no boot loader has left anything in it",
+    "replay": "what it does leaves no trace",
 }
 """Part of a line → why that host cannot answer it alike."""
+AFTER_OPERATIONS = {
+    "memcheck": "it judges leaks",
+    "--leaks": "who called it has the pointers to the blocks, not its memory",
+}
+"""The same for a simulated machine on which something has been done."""
 
 
 def answerable(line: str, unlike: dict[str, str]) -> bool:
@@ -56,11 +69,13 @@ def lines(command: Command) -> Iterator[str]:
     yield name
     for option in command.options:
         words = [option.name] if option.name.startswith("--") else []
-        yield " ".join([name, *words, *([value(option.value)] if option.value else [])])
+        yield " ".join([name, *words, *([value(option.name, option.value)] if option.value else [])])
 
 
-def value(placeholder: str) -> str:
+def value(name: str, placeholder: str) -> str:
     """What stands for a value in the usage, filled in: the first of `r|w|x`, no file, else an expression."""
+    if name == "--cr3":
+        return TABLE
     if placeholder == "FILE":
         return "/nonexistent/file"
     first, *others = placeholder.split("|")
@@ -102,9 +117,10 @@ def collected(request: pytest.FixtureRequest) -> Iterator[Collected]:
                         continue
                     found.answers[line][name] = host.ask(f"{line} --json")
         if stood.simulated is not None:
-            on_model = OnTarget(partial(MachineTarget, stood.simulated))
+            on_model = OnTarget(partial(MachineTarget, stood.simulated, KERNEL_ELF))
+            unlike = NOT_SIMULATED | (AFTER_OPERATIONS if request.param.mixed[1] else {})
             for line in LINES:
-                if answerable(line, NOT_SIMULATED):
+                if answerable(line, unlike):
                     found.answers[line]["simulated"] = on_model.ask(f"{line} --json")
         yield found
 

@@ -16,7 +16,7 @@ COMMANDS = [
     "frames --ledger --duplicates --leaks",
     "regions",
     "processes",
-    "layout",
+    "coronel layout",
     "pagewalk",
     "pagewalk --audit",
     "pagewalk g_kernel_heap",

@@ -1,0 +1,121 @@
+"""`$phys`, `$heap_block`, `$frame_owner`: for expressions, and for conditions of breakpoints.
+
+Each is worked out anew by the shared lifting, so none depends on what GDB can read. What cannot be told is
+an error, at which GDB stops a conditional breakpoint: never a wrong value. Import inside GDB only.
+"""
+
+import gdb
+
+from coronel_gdb.backends.gdb_session import Session, address_of, refused
+from coronel_gdb.commands.survey import Survey
+from coronel_gdb.errors import CoronelError, TargetError, UsageError
+from coronel_gdb.lift.space import explain
+from model.ledger import Claim, Owner
+from model.paging import PageFault
+from model.types import PAGE_BYTES, VirtualAddress
+
+_MOST_PHYSICAL = 1 << 52
+
+
+def install(session: Session) -> None:
+    """Register all three."""
+    for kind in (_Phys, _HeapBlock, _FrameOwner):
+        kind(session)
+
+
+class _Phys(gdb.Function):
+    """Physical address of a virtual one, by the current CR3: $phys(EXPRESSION).
+
+    An address that is not mapped is an error, which says why.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        super().__init__("phys")
+
+    def invoke(self, value: "gdb.Value") -> int:
+        """The translation."""
+        address = address_of(value)
+        try:
+            found = self._session.context().space.translate(VirtualAddress(address))
+            if isinstance(found, PageFault):
+                raise TargetError(f"{address:#x} has no physical address: {explain(found)}")
+        except CoronelError as error:
+            raise refused("phys", error) from error
+        return int(found.physical)
+
+
+class _HeapBlock(gdb.Function):
+    """The block of the kernel heap that an address lies in: $heap_block(EXPRESSION).
+
+    A pointer to its header; null when the address lies in no block.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        super().__init__("heap_block")
+
+    def invoke(self, value: "gdb.Value") -> "gdb.Value":
+        """A typed pointer."""
+        address = address_of(value)
+        try:
+            context = self._session.context()
+            profile = context.profile.heap
+            block = _block(Survey(context), address)
+        except CoronelError as error:
+            raise refused("heap_block", error) from error
+        return gdb.Value(block).cast(gdb.lookup_type(profile.block.name).pointer())
+
+
+def _block(survey: Survey, address: int) -> int:
+    profile = survey.context.profile.heap
+    lifted = survey.heap
+    if lifted.heap.locked:
+        raise TargetError("kernel heap is busy: its lock is held, an operation is under way")
+    header = profile.rules.header_bytes
+    for block in lifted.all_blocks(profile):
+        if block.address <= address < block.address + header + block.size_bytes:
+            return int(block.address)
+    if lifted.sound is None and lifted.image.start <= address < lifted.image.end:
+        raise TargetError(f"cannot tell the block of {address:#x}: the heap is damaged, see `heapcheck`")
+    return 0
+
+
+class _FrameOwner(gdb.Function):
+    """Who has a frame, in a few words: $frame_owner(PHYSICAL ADDRESS).
+
+    "free", "page table of kernel", "process 3 (name)", "kernel image", …; several are joined by " and ",
+    "lost" is nobody. For a virtual address: $frame_owner($phys(POINTER)). Compare with $_streq.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        super().__init__("frame_owner")
+
+    def invoke(self, value: "gdb.Value") -> str:
+        """The claims on the frame."""
+        address = address_of(value)
+        try:
+            return _owner(Survey(self._session.context()), address)
+        except CoronelError as error:
+            raise refused("frame_owner", error) from error
+
+
+def _owner(survey: Survey, address: int) -> str:
+    if address >= _MOST_PHYSICAL:
+        raise UsageError(f"{address:#x} is no physical address: $frame_owner($phys(…)) takes a pointer")
+    if survey.busy:
+        raise TargetError(f"frames are on their way: lock of {survey.busy} held")
+    frame = address & -PAGE_BYTES
+    claims = next((s.claims for s in survey.segments if s.start <= frame < s.end), ())
+    if claims:
+        return " and ".join(dict.fromkeys(map(_words, claims)))
+    if not any(start <= frame < end for start, end in survey.frames.manager.ranges):
+        return "not managed"
+    if survey.ledger.incomplete:
+        raise TargetError(f"cannot tell: {survey.ledger.incomplete[0]}")
+    return "lost"
+
+
+def _words(claim: Claim) -> str:
+    return claim.owner.value if claim.owner is Owner.FREE else claim.who

@@ -1,0 +1,158 @@
+"""Pretty-printers: a block, a frame's node, a region, a process and a page entry say what they are.
+
+Types and fields are those that the profiles name, so other kernels have them too. `print /r` shows the bare
+structure. Nothing but the printed value is read. Import inside GDB only.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+
+import gdb
+
+from coronel_gdb.backends.gdb_session import Session, address_of
+from coronel_gdb.profiles.resolve import built_in
+from coronel_gdb.profiles.schema import Profile
+from model.page_entry import ADDRESS_BITS, PRESENT
+from model.types import PAGE_BYTES
+
+_NAME = "coronel"
+_FLAGS = (
+    (1, "W"),
+    (2, "U"),
+    (3, "PWT"),
+    (4, "PCD"),
+    (5, "A"),
+    (6, "D"),
+    (7, "PS or PAT"),
+    (8, "G"),
+    (63, "NX"),
+)
+_NUMBERS = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigned long"}
+
+
+def install(_: Session) -> None:
+    """Put them before all others, once."""
+    gdb.pretty_printers[:] = [item for item in gdb.pretty_printers if getattr(item, "name", "") != _NAME]
+    gdb.pretty_printers.insert(0, _Lookup())
+
+
+class _Seen:
+    """A value of the kernel's, seen through the roles of a profile's section."""
+
+    def __init__(self, value: "gdb.Value", profile: Profile, roles: Mapping[str, str]) -> None:
+        self.value = value
+        self.profile = profile
+        self._roles = roles
+
+    def field(self, role: str) -> "gdb.Value":
+        """The field in that role, also inside a member."""
+        value = self.value
+        for name in self._roles[role].split("."):
+            value = value[name]
+        return value
+
+    def number(self, role: str) -> int:
+        """It as an unsigned integer; an address class of the kernel's is the integer that it holds."""
+        field = self.field(role)
+        if field.type.strip_typedefs().code != gdb.TYPE_CODE_STRUCT:
+            return address_of(field)
+        kind = gdb.lookup_type(_NUMBERS[field.type.sizeof])
+        return int(field.address.cast(kind.pointer()).dereference())
+
+    def constant(self, section: str, key: str) -> int:
+        """A constant that the profile names."""
+        return address_of(gdb.parse_and_eval(self.profile.text(section, key)))
+
+
+def _block(seen: _Seen) -> str:
+    magic, size, is_free = seen.number("magic"), seen.number("size"), seen.number("is_free")
+    states = {seen.constant("heap", "magic_used"): "used", seen.constant("heap", "magic_free"): "free"}
+    state = states.get(magic)
+    if state is None:
+        return f"no block: magic {magic:#x}"
+    if is_free != (state == "free"):
+        return f"damaged block: magic says {state}, is_free says {is_free}"
+    address = seen.value.address
+    place = "" if address is None else f", data at {address_of(address) + seen.value.type.sizeof:#x}"
+    return f"{state} block of {size:,} bytes{place}"
+
+
+def _frame(seen: _Seen) -> str:
+    address = seen.number("address")
+    return f"free frame {address:#x}" if address else "frame 0, or one that is not free"
+
+
+def _region(seen: _Seen) -> str:
+    start, size = seen.number("start"), seen.number("size")
+    pages = f"{size // PAGE_BYTES:,} pages" if size % PAGE_BYTES == 0 else f"{size:#x} bytes"
+    return f"free region {start:#x}..{start + size:#x}, {pages}"
+
+
+def _process(seen: _Seen) -> str:
+    name = seen.field("name").string("latin-1", errors="replace").rstrip("\0")
+    root = seen.number("page_directory")
+    return f"process {seen.number('pid')} ({name}), {seen.field('state')}, cr3 {root:#x}"
+
+
+def _entry(seen: _Seen) -> str:
+    entry = seen.number("value")
+    if not entry & PRESENT:
+        return f"not present ({entry:#x})"
+    flags = " ".join(["P", *(name for bit, name in _FLAGS if entry >> bit & 1)])
+    return f"{entry & ADDRESS_BITS:#x} {flags}"
+
+
+_KINDS: tuple[tuple[str, str, str, Callable[[_Seen], str]], ...] = (
+    ("heap", "block", "block_fields", _block),
+    ("frames", "node", "node_fields", _frame),
+    ("regions", "node", "node_fields", _region),
+    ("processes", "type", "fields", _process),
+    ("page_entry", "type", "fields", _entry),
+)
+"""Section of a profile, its keys of the type and of the fields, and what to say of such a value."""
+
+
+@cache
+def _known() -> dict[str, tuple[Profile, Mapping[str, str], Callable[[_Seen], str]]]:
+    """By type; read when the first structure is printed."""
+    return {
+        profile.text(section, kind): (profile, profile.fields(section, fields), say)
+        for profile in built_in()
+        for section, kind, fields, say in _KINDS
+        if section in profile.sections
+    }
+
+
+class _Lookup:
+    """What GDB asks for a printer of each value; `name` and `enabled` are for `disable pretty-printer`."""
+
+    name = _NAME
+    enabled = True
+
+    def __call__(self, value: "gdb.Value") -> "_Printer | None":
+        kind = value.type.strip_typedefs().unqualified()
+        if kind.code != gdb.TYPE_CODE_STRUCT or kind.name not in _known():
+            return None
+        profile, roles, say = _known()[kind.name]
+        return _Printer(_Seen(value, profile, roles), say)
+
+
+class _Printer:
+    """In a few words what the value is, then its own fields."""
+
+    def __init__(self, seen: _Seen, say: Callable[[_Seen], str]) -> None:
+        self._seen = seen
+        self._say = say
+
+    def to_string(self) -> str:
+        """The words; where a value cannot be read, why."""
+        try:
+            return self._say(self._seen)
+        except (gdb.error, gdb.MemoryError, gdb.GdbError) as error:
+            return f"<{error}>"
+
+    def children(self) -> Iterator[tuple[str, "gdb.Value"]]:
+        """Every field that the structure has by itself."""
+        for field in self._seen.value.type.strip_typedefs().fields():
+            if hasattr(field, "bitpos") and field.name:  # a static member has no place
+                yield field.name, self._seen.value[field]

@@ -1,0 +1,81 @@
+"""What everything loaded into one GDB shares: the commands, what is kept, what was set.
+
+Import this inside GDB only.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import gdb
+
+from coronel_gdb.backends.gdb_core import current_target
+from coronel_gdb.backends.gdb_kept import KeptRoute
+from coronel_gdb.backends.surface import Outcome, failure, interrupted, run_line
+from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.errors import CoronelError
+from coronel_gdb.lift.bulk import plain
+from coronel_gdb.plugins import commands
+from coronel_gdb.profiles.schema import ResolvedProfile
+from coronel_gdb.report import ExitCode
+
+_EXIT = "coronel_exit"
+
+
+class Session:
+    """One for each time that the commands are loaded.
+
+    `problems` are what could not be loaded and why; `extra` are commands that GDB alone has. `verbose` and
+    `numpy` are asked at every command: they are the user's settings.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = list(problems)
+        self.commands = list(commands())
+        self.extra: list[Command] = []
+        self.verbose: Callable[[], bool] = lambda: False
+        self.numpy: Callable[[], bool] = lambda: True
+        self._kept = KeptRoute()
+        self._profiles: dict[object, ResolvedProfile] = {}
+
+    def context(
+        self, progress: Callable[[int], None] = lambda _: None, kept: KeptRoute | None = None
+    ) -> Context:
+        """What a command is given now; `kept` is another route to memory than that of the prompt."""
+        target = current_target(kept or self._kept)
+        return Context(target, tuple(self.problems), self._profiles, progress)
+
+    def run(
+        self,
+        command: Command,
+        arguments: str | Sequence[str],
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Outcome:
+        """Run a command as the settings want it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
+        gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))
+        if self.verbose():
+            more = "--verbose"
+            arguments = f"{more} {arguments}" if isinstance(arguments, str) else [more, *arguments]
+        try:
+            with nullcontext() if self.numpy() else plain():
+                outcome = run_line(command, arguments, lambda: self.context(progress))
+        except KeyboardInterrupt:
+            outcome = interrupted(command)
+        except gdb.error as error:
+            outcome = failure(command, str(error))
+        gdb.set_convenience_variable(_EXIT, int(outcome.exit_code))
+        return outcome
+
+
+def address_of(value: "gdb.Value") -> int:
+    """A pointer or an integer as 64 bits, a structure as its address; `gdb.GdbError` for anything else."""
+    try:
+        if value.type.strip_typedefs().code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
+            value = value.address
+        return int(value.cast(gdb.lookup_type("unsigned long"))) & (1 << 64) - 1
+    except (gdb.error, AttributeError, ValueError) as error:
+        raise gdb.GdbError(f"no address: {error}") from error
+
+
+def refused(function: str, error: CoronelError) -> "gdb.GdbError":
+    """Why a function of ours has no value."""
+    return gdb.GdbError(f"${function}: {error}")
