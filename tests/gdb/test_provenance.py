@@ -1,4 +1,4 @@
-"""Who allocated and who freed, by the kernel's trace: held against what the kernel noted about its own bug."""
+"""Who allocated and who freed, by the trace: held against what the kernel noted about its own bug."""
 
 import re
 
