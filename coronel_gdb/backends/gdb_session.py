@@ -11,7 +11,7 @@ import gdb
 from coronel_gdb.backends.gdb_core import current_target
 from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.backends.surface import Outcome, failure, interrupted, run_line
-from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.command import Command, Context, Progress, no_progress
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.bulk import plain
 from coronel_gdb.plugins import commands
@@ -37,9 +37,7 @@ class Session:
         self._kept = KeptRoute()
         self._profiles: dict[object, ResolvedProfile] = {}
 
-    def context(
-        self, progress: Callable[[int], None] = lambda _: None, kept: KeptRoute | None = None
-    ) -> Context:
+    def context(self, progress: Progress = no_progress, kept: KeptRoute | None = None) -> Context:
         """What a command is given now; `kept` is another route to memory than that of the prompt."""
         target = current_target(kept or self._kept)
         return Context(target, tuple(self.problems), self._profiles, progress)
@@ -48,7 +46,7 @@ class Session:
         self,
         command: Command,
         arguments: str | Sequence[str],
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Progress = no_progress,
     ) -> Outcome:
         """Run a command as the settings want it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
         gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from coronel_gdb.errors import KernelError, UsageError
 from coronel_gdb.lift.chronicle import Chronicle
@@ -19,6 +19,17 @@ from coronel_gdb.report import Absent, Report
 from model.types import PhysicalAddress
 
 
+class Progress(Protocol):
+    """Is told how much a long command has done."""
+
+    def __call__(self, done: int, noun: str = ..., /) -> None:
+        """So many pages, or other things."""
+
+
+def no_progress(_done: int, _noun: str = "pages") -> None:
+    """Nobody looks."""
+
+
 class Context:
     """The stopped target and what is derived from it, each found when first needed."""
 
@@ -27,7 +38,7 @@ class Context:
         target: Target,
         problems: tuple[tuple[str, str], ...] = (),
         profiles: dict[object, ResolvedProfile] | None = None,
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Progress = no_progress,
     ) -> None:
         self.target = target
         self.progress = progress

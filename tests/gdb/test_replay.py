@@ -1,6 +1,7 @@
 """`replay` on real kernels: what they did, what they noted about their own bugs, and bytes poked by GDB."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -377,6 +378,20 @@ def test_a_ring_that_lost_records_says_what_it_can_prove() -> None:
     finding = twice["findings"][0]
     assert (finding["code"], finding["sequence"]) == ("TRACE004", number)
     assert f"the block at {pointer:#x}, still in use" in finding["why"]
+
+
+def test_ctrl_c_ends_a_long_replay() -> None:
+    """Hundreds of thousands of records; afterwards the prompt and the target are as before."""
+    lines = modules([f"all_calls {number}" for number in range(2)])
+    with at_checkpoint(1, "scenario=processes trace=1048576", extra=lines) as stopped:
+        gdb = stopped.gdb
+        token = gdb.begin('-interpreter-exec console "replay"')
+        time.sleep(0.7)
+        gdb.press_ctrl_c()
+        with pytest.raises(GdbCommandError, match="replay: interrupted, nothing was checked"):
+            gdb.finish(token, "replay")
+        assert gdb.evaluate("$coronel_exit") == 2
+        assert stopped.report("heapcheck", 0)["findings"] == []
 
 
 def test_a_kernel_without_a_ring() -> None:
