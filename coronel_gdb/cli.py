@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from coronel_gdb import VERSION
+from coronel_gdb.backends import triage
 from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.errors import CoronelError, KernelError, UsageError
 from coronel_gdb.plugins import command_line
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from coronel_gdb.backends.dump_host import DumpTarget
     from coronel_gdb.backends.qemu_host import QemuTarget
+    from coronel_gdb.protocols import Target
 
 OPTIONS = (
     Option("--dump", "a memory dump: ELF core, kdump-compressed, or raw physical memory", "FILE"),
@@ -34,6 +36,7 @@ OPTIONS = (
 _READINGS = 5
 _FORMATS = ("table", "json", "html")
 _SHORT = {"-o": "--output"}
+_TRIAGE = "coronel triage DIR|FILE… [--kernel ELF] [--scheduler ADDRESS]"
 _EXAMPLE = "coronel heapcheck --dump vmcore --kernel kernel.elf"
 
 
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
     """Text, exit code, and whether the text goes to the error stream."""
-    known = {command.name: command for command in command_line()}
+    known = {command.name: command for command in (*command_line(), triage.COMMAND)}
     given, rest = split_options(words, known)
     name = rest[0] if rest else ""
     if name in ("", "-h", "--help", "help") and len(rest) <= 1:
@@ -99,6 +102,8 @@ def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[
     form, output = given.get("--format", "table"), given.get("--output")
     if form not in _FORMATS:
         raise UsageError(f"--format takes table, json or html, not {form}")
+    if command.name == triage.COMMAND.name:
+        return _triaged(rest, form, given)
     if command.name == "report":
         rest = _named_dump(rest, given)
         form, output = "html" if "--format" not in given else form, output or "report.html"
@@ -122,6 +127,22 @@ def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[
         outcome = interrupted(command)
     except RecursionError:
         outcome = failure(command, "the data is nested too deeply to be followed")
+    return outcome.text, outcome.exit_code, outcome.failed
+
+
+def _triaged(rest: list[str], form: str, given: dict[str, str]) -> tuple[str, ExitCode, bool]:
+    """Triage opens its own targets, one for each dump."""
+    if "--dump" in given or "--qmp" in given or form == "html":
+        return f"triage: name dumps as they are: {_TRIAGE}", ExitCode.NOT_CHECKED, True
+    from coronel_gdb.backends.surface import interrupted, run_line
+
+    kernel = _kernel(given)
+    rest = ["--json", *rest] if form == "json" and "--json" not in rest else rest
+    command = replace(triage.COMMAND, run=lambda _, options: triage.run(options, kernel))
+    try:
+        outcome = run_line(command, rest, lambda: Context(cast("Target", None)))
+    except KeyboardInterrupt:
+        outcome = interrupted(command)
     return outcome.text, outcome.exit_code, outcome.failed
 
 
@@ -170,9 +191,7 @@ def _valued(command: Command) -> set[str]:
 def _source(given: dict[str, str]) -> Source:
     if ("--dump" in given) == ("--qmp" in given):
         raise UsageError("nothing to look at: --dump FILE or --qmp SOCKET, one of them")
-    kernel = Path(given["--kernel"]) if "--kernel" in given else None
-    if kernel is not None and not kernel.is_file():
-        raise UsageError(f"no kernel file at {kernel}")
+    kernel = _kernel(given)
     return Source(
         Path(given["--dump"]) if "--dump" in given else None,
         Path(given["--qmp"]) if "--qmp" in given else None,
@@ -180,6 +199,13 @@ def _source(given: dict[str, str]) -> Source:
         _number(given, "--cpu", 0) or 0,
         _number(given, "--cr3", None),
     )
+
+
+def _kernel(given: dict[str, str]) -> Path | None:
+    kernel = Path(given["--kernel"]) if "--kernel" in given else None
+    if kernel is not None and not kernel.is_file():
+        raise UsageError(f"no kernel file at {kernel}")
+    return kernel
 
 
 def _number(given: dict[str, str], name: str, default: int | None) -> int | None:
