@@ -1,5 +1,6 @@
 """What a kernel notes about its allocators: the records of the trace ring (docs/spec.md §12)."""
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -45,6 +46,59 @@ class TraceRecord(NamedTuple):
     result: int
     caller: int
     space: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The four operations of one heap; those of a process count in its own space alone."""
+
+    malloc: int
+    free: int
+    realloc: int
+    calloc: int
+    aligned_alloc: int = -1
+    space: int | None = None
+
+    def gives(self, record: TraceRecord) -> bool:
+        """Whether an operation gave a block; `result` is where its data begins."""
+        if (self.space is not None and record.space != self.space) or not record.result:
+            return False
+        return record.operation in (self.malloc, self.realloc, self.calloc, self.aligned_alloc)
+
+    def takes(self, record: TraceRecord) -> int:
+        """The block's data that an operation asked to take back; 0: none."""
+        if self.space is not None and record.space != self.space:
+            return 0
+        moves = record.operation == self.realloc and (record.result != 0 or record.second == 0)
+        return record.first if moves or record.operation == self.free else 0
+
+    def size_bytes(self, record: TraceRecord) -> int:
+        """The size of the block that an operation gave, as asked for, rounded to 16 (§7.4)."""
+        if record.operation == self.calloc:
+            size = record.first * record.second
+        else:
+            size = record.first if record.operation == self.malloc else record.second
+        return (size + 15) & ~15
+
+
+KERNEL_CALLS: Final = Calls(
+    Operation.HEAP_MALLOC,
+    Operation.HEAP_FREE,
+    Operation.HEAP_REALLOC,
+    Operation.HEAP_CALLOC,
+    Operation.HEAP_ALIGNED_ALLOC,
+)
+
+
+def user_calls(directory: int) -> Calls:
+    """The operations of the heap of the process that has that directory."""
+    return Calls(
+        Operation.SYS_MALLOC,
+        Operation.SYS_FREE,
+        Operation.SYS_REALLOC,
+        Operation.SYS_CALLOC,
+        space=directory,
+    )
 
 
 # Name as the C++ source has it, number of arguments, and which of them are addresses.

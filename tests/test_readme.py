@@ -6,15 +6,21 @@ import subprocess
 import pytest
 
 from lab.paths import GDB_SCRIPT, ROOT
-from lab.readme import README, SESSIONS, capture, session_in_readme
-from lab.stopped import Stopped
+from lab.readme import README, SESSIONS, capture, captured_anew, session_in_document
+from lab.stopped import MIXED_THEN_OVERFLOW, Stopped
+
+SHARED = {1: "healthy", 2: "corrupted"}
 
 
 @pytest.mark.parametrize("name", SESSIONS)
 def test_the_captured_sessions_are_true(name: str, request: pytest.FixtureRequest) -> None:
-    stopped: Stopped = request.getfixturevalue(name)
-    _, commands = SESSIONS[name]
-    assert session_in_readme(name) == capture(stopped, commands), "run `make readme`"
+    session = SESSIONS[name]
+    if session.append == MIXED_THEN_OVERFLOW:
+        stopped: Stopped = request.getfixturevalue(SHARED[session.checkpoint])
+        shown = capture(stopped, session.commands)
+    else:
+        shown = captured_anew(session)
+    assert session_in_document(name) == shown, "run `make readme`"
 
 
 def test_every_command_of_the_table_has_help_and_is_listed(healthy: Stopped) -> None:

@@ -11,7 +11,7 @@ import gdb
 from coronel_gdb.backends.gdb_core import current_target
 from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.backends.surface import Outcome, failure, interrupted, run_line
-from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.command import Command, Context, Progress, no_progress
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.bulk import plain
 from coronel_gdb.plugins import commands
@@ -37,7 +37,7 @@ class Session:
         self.kept = KeptRoute()
         self._profiles: dict[object, ResolvedProfile] = {}
 
-    def context(self, progress: Callable[[int], None] = lambda _: None) -> Context:
+    def context(self, progress: Progress = no_progress) -> Context:
         """What a command is given now."""
         return Context(current_target(self.kept), tuple(self.problems), self._profiles, progress)
 
@@ -45,7 +45,7 @@ class Session:
         self,
         command: Command,
         arguments: str | Sequence[str],
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Progress = no_progress,
     ) -> Outcome:
         """Run a command as the settings want it; every outcome also sets `$coronel_exit` to 0, 1 or 2."""
         gdb.set_convenience_variable(_EXIT, int(ExitCode.NOT_CHECKED))

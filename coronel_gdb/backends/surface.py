@@ -67,12 +67,12 @@ class Progress:
         self._next = time.monotonic() + 1.0
         self._shown = False
 
-    def __call__(self, pages: int) -> None:
-        """So many pages have been found."""
+    def __call__(self, done: int, noun: str = "pages") -> None:
+        """So many pages, or other things, have been done."""
         if self._wanted and time.monotonic() >= self._next:
             self._next = time.monotonic() + 0.5
             self._shown = True
-            self._show(f"\r{pages:,} pages so far (Ctrl-C ends) ")
+            self._show(f"\r{done:,} {noun} so far (Ctrl-C ends) ")
 
     def close(self) -> None:
         """Wipe the line before the report comes."""

@@ -1,12 +1,14 @@
 """Findings about a heap: violations of one block become one finding, with the suspect beside it."""
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from typing import Protocol
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.catalogue import Code
 from coronel_gdb.checks.damage import Field, Shape, expected_bytes, hexdump, is_plain, reach, shape
 from coronel_gdb.checks.repair import is_sound_with
 from coronel_gdb.checks.suspect import Damage, Suspicion, suspect
+from coronel_gdb.lift.chronicle import Owned
 from coronel_gdb.lift.heap import LiftedHeap
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Finding, Watch, Write
@@ -26,20 +28,37 @@ _BY_FIELD = {
     "address": catalogue.ALIGNMENT,
 }
 
-History = Callable[[int], Sequence[str]]
-"""Address of a block's data → who allocated and freed what lay there, newest first, in words."""
+
+class History(Protocol):
+    """Who had what in this heap."""
+
+    def of(self, pointer: int) -> Sequence[str]:
+        """Who allocated and freed the block with data at `pointer`, newest first, in words."""
+
+    def formerly(self, start: int, end: int) -> Owned | None:
+        """The freed block that held [start, end) last, when no live one does."""
 
 
-def no_history(_: int) -> Sequence[str]:
+class NoHistory:
     """For a target that keeps no trace."""
-    return ("not known: the kernel keeps no trace",)
+
+    def of(self, _: int) -> Sequence[str]:
+        """Nothing is known."""
+        return ("not known: the kernel keeps no trace",)
+
+    def formerly(self, _start: int, _end: int) -> None:
+        """Nothing is known."""
+        return
+
+
+_NO_HISTORY = NoHistory()
 
 
 def heap_findings(
     lifted: LiftedHeap,
     verdict: Verdict,
     profile: HeapProfile,
-    history: History = no_history,
+    history: History = _NO_HISTORY,
     not_kept: Container[Invariant] = (),
 ) -> list[Finding]:
     """One finding a damaged block, in list order, then the heap's counters, then lost blocks.
@@ -59,8 +78,8 @@ def heap_findings(
         damaged = [v for v in violations if v.invariant is not rules_of_heap.UNMERGED]
         if damaged:
             code = _code(damaged, leads_back=positions.get(block.next, index + 1) <= index)
-            specimen = _Specimen(lifted, index, damaged, profile)
-            findings.append(specimen.finding(code, history, verified=verified))
+            specimen = _Specimen(lifted, index, damaged, profile, history)
+            findings.append(specimen.finding(code, verified=verified))
         findings += [_unmerged(block, violation) for violation in unmerged]
     findings += [_counter(violation, profile) for violation in counters]
     if lifted.end is not None:
@@ -77,8 +96,14 @@ class _Specimen:
     """One damaged header with everything that is told about it."""
 
     def __init__(
-        self, lifted: LiftedHeap, index: int, violations: Sequence[Violation], profile: HeapProfile
+        self,
+        lifted: LiftedHeap,
+        index: int,
+        violations: Sequence[Violation],
+        profile: HeapProfile,
+        history: History,
     ) -> None:
+        self.history = history
         self.lifted, self.index, self.violations, self.profile = lifted, index, violations, profile
         self.block = lifted.blocks[index]
         self.fields = sorted(_fields(self.block, violations, profile), key=lambda field: field.address)
@@ -88,9 +113,10 @@ class _Specimen:
         self.shape: Shape = shape(self.bytes, self.fields[0] if len(self.fields) == 1 else None)
         self.run = reach(lifted.image, self.start, self.end, self.shape.kind)
         damage = Damage(self.block, self.start, self.end, self.run, self.shape, is_plain(self.bytes[0]))
-        self.suspicion: Suspicion = suspect(damage, lifted.blocks[:index][::-1], profile.rules)
+        formerly = history.formerly(self.start, self.end)
+        self.suspicion: Suspicion = suspect(damage, lifted.blocks[:index][::-1], profile.rules, formerly)
 
-    def finding(self, code: Code, history: History, *, verified: bool) -> Finding:
+    def finding(self, code: Code, *, verified: bool) -> Finding:
         """The report: what is damaged, who is suspected, what to do next; the rest on request."""
         header, repair = self.profile.rules.header_bytes, list(self.repair())
         names = " ".join(field.name for field in self.fields)
@@ -117,14 +143,14 @@ class _Specimen:
             "rivals": [rival.data(header) for rival in self.suspicion.rivals],
         }
         watch = Watch(self.start & ~7, 8)
-        details = tuple(self.details(history))
+        details = tuple(self.details())
         note = (
             "verified on a copy: all invariants hold then" if verified else "not everything is repaired then"
         )
         subject = self.block.address
         return Finding(code.code, code.title, subject, lines, data, (watch,), details, tuple(repair), note)
 
-    def details(self, history: History) -> Iterator[str]:
+    def details(self) -> Iterator[str]:
         """Everything else, most important first."""
         header = self.profile.rules.header_bytes
         width = max(8, *(len(field.name) for field in self.fields))
@@ -144,8 +170,8 @@ class _Specimen:
         yield from self.neighbours()
         culprit = self.suspicion.best.block
         if culprit is not None and culprit != self.block.address:
-            yield from (f"culprit  {line}" for line in history(culprit + header))
-        yield from (f"history  {line}" for line in history(self.block.address + header))
+            yield from (f"culprit  {line}" for line in self.history.of(culprit + header))
+        yield from (f"history  {line}" for line in self.history.of(self.block.address + header))
         yield self.references()
         image = self.lifted.image
         first = max(image.start, self.block.address - _CONTEXT_BYTES)

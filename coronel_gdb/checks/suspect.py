@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coronel_gdb.checks.damage import Kind, Shape
+from coronel_gdb.lift.chronicle import Owned
 from model.records import HeapBlock, HeapRules
 
 _RUNS = (Kind.TEXT, Kind.FILL)
 _STORES = (1, 2, 4, 8)
-_COPY_FIRST = ("linear overflow", "underflow", "single store", "bit flip")
-_NUMBER_FIRST = ("bit flip", "single store", "linear overflow", "underflow")
+_COPY_FIRST = ("linear overflow", "underflow", "use after free", "single store", "bit flip")
+_NUMBER_FIRST = ("bit flip", "use after free", "single store", "linear overflow", "underflow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,17 @@ class Suspicion:
     rejected: tuple[Hypothesis, ...]
 
 
-def suspect(damage: Damage, before: Sequence[HeapBlock], rules: HeapRules) -> Suspicion:
-    """Judge the damage to a block; `before` are the blocks in front of it, the nearest first."""
+def suspect(
+    damage: Damage, before: Sequence[HeapBlock], rules: HeapRules, formerly: Owned | None = None
+) -> Suspicion:
+    """Judge the damage to a block; `before` are the blocks in front of it, the nearest first.
+
+    `formerly` is the freed block whose data the damaged bytes were.
+    """
     tried = [_overflow(damage, before, rules), _underflow(damage, rules), _store(damage, rules), _bit(damage)]
+    left = any(not hypothesis.rejected for hypothesis in tried[:2])
+    if formerly is not None and not left:  # who ran over an edge of a block needs no freed one
+        tried.append(_use_after_free(formerly, rules))
     fitting = [hypothesis for hypothesis in tried if not hypothesis.rejected]
     fitting.sort(key=lambda hypothesis: _rank(hypothesis, damage))
     rejected = tuple(hypothesis for hypothesis in tried if hypothesis.rejected)
@@ -136,6 +145,15 @@ def _store(damage: Damage, rules: HeapRules) -> Hypothesis:
         index = (at - damage.block.address - rules.header_bytes) // size
         text += f" (element {index} of 8 bytes, counted from this block's data)"
     return Hypothesis(kind, text)
+
+
+def _use_after_free(formerly: Owned, rules: HeapRules) -> Hypothesis:
+    """A write through a pointer to a block that was freed, into what has become of its memory."""
+    text = (
+        f"use after free: these bytes were +{formerly.offset:#x} of the block at {formerly.pointer:#x} "
+        f"({formerly.size_bytes} bytes), allocated by {formerly.allocated}; freed by {formerly.freed}"
+    )
+    return Hypothesis("use after free", text, formerly.pointer - rules.header_bytes)
 
 
 def _bit(damage: Damage) -> Hypothesis:

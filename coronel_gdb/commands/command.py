@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from coronel_gdb.errors import KernelError, UsageError
+from coronel_gdb.lift.chronicle import Chronicle
 from coronel_gdb.lift.cpu import Cpu, read_cpu
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.resolve import find, resolve
@@ -16,6 +17,17 @@ from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
 from coronel_gdb.report import Absent, Report
 from model.types import PhysicalAddress
+
+
+class Progress(Protocol):
+    """Is told how much a long command has done."""
+
+    def __call__(self, done: int, noun: str = ..., /) -> None:
+        """So many pages, or other things."""
+
+
+def no_progress(_done: int, _noun: str = "pages") -> None:
+    """Nobody looks."""
 
 
 class Context:
@@ -26,7 +38,7 @@ class Context:
         target: Target,
         problems: tuple[tuple[str, str], ...] = (),
         profiles: dict[object, ResolvedProfile] | None = None,
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Progress = no_progress,
     ) -> None:
         self.target = target
         self.progress = progress
@@ -49,6 +61,11 @@ class Context:
     def space_of(self, root: PhysicalAddress) -> AddressSpace:
         """The address space of another top table."""
         return AddressSpace(self.target.memory, root, self.cpu.paging())
+
+    @cached_property
+    def chronicle(self) -> Chronicle:
+        """What the kernel's trace tells; nothing is read before it is asked."""
+        return Chronicle(self.target, lambda: self.space, lambda: find(self.target.symbol))
 
     @cached_property
     def profile(self) -> ResolvedProfile:

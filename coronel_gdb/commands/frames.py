@@ -36,7 +36,14 @@ def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> 
         return busy("frames", "frame manager")
     verdict = lifted.verdict()
     findings = frame_findings(verdict)
-    findings += refused_findings("frame manager", manager.address, manager.errors, catalogue.FRAME_REFUSED)
+    chronicle = survey.context.chronicle
+    findings += refused_findings(
+        "frame manager",
+        manager.address,
+        manager.errors,
+        catalogue.FRAME_REFUSED,
+        lambda most: chronicle.refused_frames(manager.ranges, most),
+    )
     managed, free = managed_frames(manager), lifted.count
     report = Report("frames", "", findings=findings, checked=verdict.evaluated)
     report.facts += [

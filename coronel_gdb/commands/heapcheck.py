@@ -12,6 +12,7 @@ from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.errors import CoronelError, UsageError
+from coronel_gdb.lift.chronicle import Chronicle, Owned
 from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.space import Run
@@ -21,6 +22,20 @@ from model.records import Process
 from model.types import PhysicalAddress
 
 _MOST_LEAK_BYTES = 16 << 20  # word by word, that is a second or two
+
+
+class _InHeap:
+    """The chronicle of one heap: the kernel's, or that of the process with a directory."""
+
+    def __init__(self, chronicle: Chronicle, directory: int | None = None) -> None:
+        self._chronicle = chronicle
+        self._directory = directory
+
+    def of(self, pointer: int) -> Sequence[str]:
+        return self._chronicle.history(pointer, self._directory)
+
+    def formerly(self, start: int, end: int) -> Owned | None:
+        return self._chronicle.formerly(start, end, self._directory)
 
 
 def run(context: Context, options: argparse.Namespace) -> Report:
@@ -53,8 +68,11 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
         return busy("heapcheck", "kernel heap")
     lifted = survey.heap
     verdict = lifted.verdict(profile)
-    findings = heap_findings(lifted, verdict, profile)
-    findings += refused_findings("kernel heap", heap.address, heap.errors, catalogue.HEAP_REFUSED)
+    chronicle = context.chronicle
+    findings = heap_findings(lifted, verdict, profile, _InHeap(chronicle))
+    findings += refused_findings(
+        "kernel heap", heap.address, heap.errors, catalogue.HEAP_REFUSED, chronicle.refused_blocks
+    )
     report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
     used = _used(lifted, profile.rules.magic_used)
     where = f"{heap.heap_start:#x}..{heap.heap_end:#x}, {heap.heap_size:,} bytes"
@@ -96,7 +114,8 @@ def user_report(survey: Survey, process: Process, options: argparse.Namespace | 
         report.facts.append(("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}"))
         return report
     lifted, verdict = user.lifted, user.verdict(profile)
-    findings = heap_findings(lifted, verdict, profile, not_kept=NOT_KEPT)
+    history = _InHeap(context.chronicle, process.memory.page_directory)
+    findings = heap_findings(lifted, verdict, profile, history, NOT_KEPT)
     report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
     used = _used(lifted, profile.rules.magic_used)
     report.facts += [

@@ -1,6 +1,7 @@
 """`replay`: the kernel's trace run on the model, operation by operation, and its memory beside the result."""
 
 import argparse
+from collections.abc import Iterator
 
 from coronel_gdb.checks.catalogue import TRACE_FREE_MAPPED, TRACE_MISUSE
 from coronel_gdb.checks.misuse import free_mapped_finding, last_free, misuse_finding
@@ -30,8 +31,10 @@ from model.layouts import HEAP_BLOCK
 from model.refusals import MISUSE, Refusals, Refused, count_errors, mapped_free_frames
 from model.replay import Divergence, Replayed, is_interleaved, is_refusal, replay
 from model.touched import LastTouch
+from model.trace import TraceRecord
 
 _SHOWN = 8
+_TOLD_RECORDS = 1 << 13
 _PLURALS = {"process": "processes", "array of frame nodes": "arrays of frame nodes"}
 _MISUSE_CODES = (TRACE_MISUSE.code, TRACE_FREE_MAPPED.code)
 
@@ -90,7 +93,7 @@ class _Run:
             return report
         booted = FastMachine.of(boot.machine, self.habits)
         machine = booted.fresh()
-        outcome = replay(machine, self.trace.records)
+        outcome = replay(machine, self._told())
         self._facts(boot, outcome)
         parted = outcome.divergence
         if parted is not None:
@@ -104,6 +107,13 @@ class _Run:
         add_user_side(report, machine, outcome, comparison, self.place)
         self._summary(outcome, parted, comparison)
         return report
+
+    def _told(self) -> Iterator[TraceRecord]:
+        """All records; whoever looks is told how far that is."""
+        records = self.trace.records
+        for start in range(0, len(records), _TOLD_RECORDS):
+            self.context.progress(start, "records")
+            yield from records[start : start + _TOLD_RECORDS]
 
     def _facts(self, boot: BootState, outcome: Replayed) -> None:
         report, records = self.report, self.trace.records

@@ -8,7 +8,7 @@ from coronel_gdb.errors import KernelError, NotInitialised
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.trace import TraceProfile
 from coronel_gdb.protocols import Target
-from model.trace import Operation, TraceRecord, called
+from model.trace import KERNEL_CALLS, Calls, Operation, TraceRecord, called
 from model.types import VirtualAddress
 
 LARGEST_CAPACITY = 1 << 20  # §12.2
@@ -38,15 +38,19 @@ class LiftedTrace:
     locked: int
     records: list[TraceRecord] = field(default_factory=list)
     bad: BadRecord | None = None
+    read_from: int = 0
+    """The number of the oldest record that was read."""
 
     @property
     def lost(self) -> int:
-        """How many records were overwritten (§12.1)."""
-        return max(0, self.next - self.capacity)
+        """How many records were overwritten (§12.1), or not read."""
+        return max(self.read_from, self.next - self.capacity)
 
 
-def lift_trace(target: Target, space: AddressSpace, profile: TraceProfile) -> LiftedTrace:
-    """Read the ring; `ReadFault` when it cannot be read.
+def lift_trace(
+    target: Target, space: AddressSpace, profile: TraceProfile, newest: int = LARGEST_CAPACITY
+) -> LiftedTrace:
+    """Read the ring, no more than its `newest` records; `ReadFault` when it cannot be read.
 
     `KernelError` when the kernel has none or describes none that can be, `NotInitialised` when it is off.
     """
@@ -63,11 +67,15 @@ def lift_trace(target: Target, space: AddressSpace, profile: TraceProfile) -> Li
         )
     trace = LiftedTrace(address, capacity, following, values["locked"])
     size = profile.record.size_bytes
-    used = min(following, capacity)
-    data = space.read(address, used * size) if used else b""
+    used = min(following, capacity, newest)
     first = following - used
-    cut = first % capacity * size if first else 0
-    for number, record in enumerate(_decode(profile, data[cut:] + data[:cut]), first):
+    begin = first % capacity
+    upper = min(used, capacity - begin)  # the rest lies at the ring's start
+    data = space.read(VirtualAddress(address + begin * size), upper * size) if used else b""
+    if used > upper:
+        data += space.read(address, (used - upper) * size)
+    trace.read_from = first
+    for number, record in enumerate(_decode(profile, data), first):
         why = _why_not(record, number)
         if why:
             trace.bad = BadRecord(number, VirtualAddress(address + number % capacity * size), why)
@@ -126,25 +134,14 @@ class History:
     freed: TraceRecord | None
 
 
-_GIVES = (
-    Operation.HEAP_MALLOC,
-    Operation.HEAP_REALLOC,
-    Operation.HEAP_CALLOC,
-    Operation.HEAP_ALIGNED_ALLOC,
-)
-
-
-def history(records: Sequence[TraceRecord], pointer: int) -> History:
+def history(records: Sequence[TraceRecord], pointer: int, calls: Calls = KERNEL_CALLS) -> History:
     """Who allocated the block with data at `pointer` last, and who freed it after that."""
     allocated = freed = None
     for record in reversed(records):
-        if record.operation in _GIVES and record.result == pointer:
+        if record.result == pointer and calls.gives(record):
             allocated = record
             break
-        taken = record.operation == Operation.HEAP_FREE or (
-            record.operation == Operation.HEAP_REALLOC and record.result != pointer
-        )
-        if freed is None and taken and record.first == pointer:
+        if freed is None and record.first == pointer and calls.takes(record) == pointer:
             freed = record
     return History(allocated, freed)
 
