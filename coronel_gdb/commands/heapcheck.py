@@ -12,6 +12,7 @@ from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.errors import CoronelError, UsageError
+from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.space import Run
@@ -48,7 +49,7 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     context = survey.context
     profile = context.profile.heap
     heap = read_heap(context.target, context.space, profile)
-    if heap.locked:
+    if is_held(heap.locked):
         return busy("heapcheck", "kernel heap")
     lifted = survey.heap
     verdict = lifted.verdict(profile)
@@ -86,7 +87,7 @@ def user_report(survey: Survey, process: Process, options: argparse.Namespace | 
     context = survey.context
     profile, heap = context.profile.heap, process.memory.heap
     noun = f"heap of process {process.pid} ({process.title or 'no name'})"
-    if heap.locked:
+    if is_held(heap.locked):
         return busy("heapcheck", noun)
     space = context.space_of(PhysicalAddress(process.memory.page_directory))
     user = lift_user_heap(space, process, profile)
@@ -120,7 +121,7 @@ def leak_report(survey: Survey) -> Report:
     context = survey.context
     profile = context.profile.heap
     heap = read_heap(context.target, context.space, profile)
-    if heap.locked:
+    if is_held(heap.locked):
         return busy("heapcheck", "kernel heap")
     report, lifted = Report("heapcheck", ""), survey.heap
     if lifted.sound and lifted.sound.used_bytes > _MOST_LEAK_BYTES:

@@ -8,6 +8,7 @@ from coronel_gdb.checks.regions import mapped_findings, region_findings
 from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError
+from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.regions import LiftedRegions, lift_list
 from coronel_gdb.report import Absent, Report, Table
 from model.invariants.regions import ALL, check_regions
@@ -23,7 +24,7 @@ def regions_report(survey: Survey) -> Report:
     """The kernel's regions, then those of every process."""
     lifted = survey.regions
     manager, regions = lifted.manager, lifted.regions
-    if manager.locked:
+    if is_held(manager.locked):
         return busy("regions", "virtual manager")
     findings = region_findings(check_regions(manager, regions, stop=lifted.stop))
     findings += refused_findings("virtual manager", manager.address, manager.errors, catalogue.REGION_REFUSED)
@@ -55,9 +56,12 @@ def regions_report(survey: Survey) -> Report:
 
 def _processes(survey: Survey, report: Report) -> None:
     """The mmap regions of every process; its pages against them are the business of `processes`."""
-    for process in survey.listed.processes:
+    processes = survey.listed.processes
+    if processes and not survey.stands_still(report, "mmap regions of processes", "an address space"):
+        processes = []
+    for process in processes:
         manager = process.memory.mmap
-        if manager.locked:
+        if is_held(manager.locked):
             report.not_checked.append(Absent(f"mmap of process {process.pid}", "its lock is held"))
             continue
         lifted = lift_list(manager, survey.context.space, survey.context.profile.regions.node)

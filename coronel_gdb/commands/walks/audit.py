@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from coronel_gdb.checks.paging import page_findings
 from coronel_gdb.errors import ReadFault
+from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.kernel_image import KernelImage
 from coronel_gdb.lift.owner import frame_manager, free_frames
 from coronel_gdb.lift.pages import EXECUTE, USER, WRITE, Pages, Progress
@@ -140,7 +141,7 @@ class Audit:
         if manager is None:
             self.absent.append(Absent(FREE_UNMAPPED.formula, "the frame manager cannot be read"))
             return
-        if manager.locked:
+        if is_held(manager.locked):
             self.absent.append(Absent(FREE_UNMAPPED.formula, "the frame manager is busy: its lock is held"))
             return
         for part in pages.ranges():
