@@ -1,6 +1,7 @@
 """`layout`: the kernel's address space and structures against docs/spec.md §2 and §10."""
 
 import argparse
+from dataclasses import replace
 
 from coronel_gdb.checks.layout import layout_findings, stack_findings, structure_findings
 from coronel_gdb.commands.command import Command, Context
@@ -31,7 +32,8 @@ def layout_report(survey: Survey) -> Report:
     violations = check_symbols(symbols) + check_kernel_pages(survey.spaces.kernel, areas)
     try:
         manager = survey.regions.manager
-        violations += check_space(manager.start, manager.end, placement_end)
+        found = check_space(manager.start, manager.end, placement_end)
+        violations += [replace(violation, subject=manager.address) for violation in found]
     except CoronelError as error:
         report.not_checked.append(Absent(kernel_layout.SPACE.formula, str(error)))
     report.findings += layout_findings(violations)

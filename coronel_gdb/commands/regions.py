@@ -9,9 +9,9 @@ from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.activity import is_held
-from coronel_gdb.lift.regions import LiftedRegions, lift_list
+from coronel_gdb.lift.regions import LiftedRegions, lift_list, lift_spares
 from coronel_gdb.report import Absent, Report, Table
-from model.invariants.regions import ALL, check_regions
+from model.invariants.regions import ALL, check_regions, check_spares
 from model.spaces import Space
 
 
@@ -28,6 +28,8 @@ def regions_report(survey: Survey) -> Report:
         return busy("regions", "virtual manager")
     findings = region_findings(check_regions(manager, regions, stop=lifted.stop))
     findings += refused_findings("virtual manager", manager.address, manager.errors, catalogue.REGION_REFUSED)
+    pool = lift_spares(manager, survey.context.space, survey.context.profile.regions.node)
+    findings += region_findings(check_spares(manager, pool.regions, regions, stop=pool.stop))
     free = sum(region.size_bytes for region in regions)
     report = Report("regions", "", findings=findings, checked=len(ALL) * len(regions))
     report.facts += [

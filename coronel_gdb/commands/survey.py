@@ -23,6 +23,8 @@ class Survey:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.absent: list[Absent] = []
+        self.unread = False
+        """Whether there may be processes that nothing is known of."""
 
     @cached_property
     def frames(self) -> LiftedFrames:
@@ -52,7 +54,10 @@ class Survey:
             return lift_processes(self.context.target, self.context.space, profile)
         except KernelError as error:
             self.absent.append(Absent("processes", str(error)))
-            return LiftedProcesses(VirtualAddress(0))
+        except ReadFault as error:
+            self.absent.append(Absent("processes", str(error)))
+            self.unread = True
+        return LiftedProcesses(VirtualAddress(0))
 
     @cached_property
     def spaces(self) -> LiftedSpaces:
@@ -95,7 +100,7 @@ class Survey:
     @cached_property
     def conflicts(self) -> list[Conflict]:
         """Frames with claims that may not meet, and lost ones where all claims are known."""
-        known = not self.ledger.incomplete and not self.frames.stop and not self.listed.stop
+        known = not (self.ledger.incomplete or self.frames.stop or self.listed.stop or self.unread)
         manager = self.frames.manager
         return check_owners(self.segments, manager.ranges, ram_end=manager.physical_end, lost_known=known)
 

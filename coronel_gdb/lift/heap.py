@@ -130,7 +130,9 @@ class _Walker:
         at, how = int(heap.first_block), Discovery.LIST
         if not at and not heap.heap_size:
             return  # lazy expansion: no region yet
-        if self.header_at(at) is None:
+        if not self.begins_list(at) and (
+            self.header_at(at) is None or self.begins_list(int(heap.heap_start))
+        ):
             # A smashed first_block_; regions start with a header.
             at, how = int(heap.heap_start), Discovery.GEOMETRY
         while True:
@@ -146,6 +148,11 @@ class _Walker:
                 return
             at, how = step
             self.covered_bytes += self.extent(block, at)
+
+    def begins_list(self, address: int) -> bool:
+        """Whether an intact header lies there that nothing comes before."""
+        block = self.header_at(address)
+        return block is not None and self.has_magic(block) and not block.prev
 
     def header_at(self, address: int) -> HeapBlock | None:
         """The header there, None when no header can lie there or it was not read."""

@@ -36,6 +36,8 @@ def free_frames(
     """
     node_bytes, found = profile.node.size_bytes, []
     first, last = start // PAGE_BYTES, min(-(-end // PAGE_BYTES), manager.node_count)
+    if manager.nodes + last * node_bytes > 1 << 64:
+        raise ReadFault("virtual", manager.nodes, last * node_bytes, "it is beyond the end of memory")
     for chunk in range(first, last, _ENOUGH_AT_ONCE):
         count = min(_ENOUGH_AT_ONCE, last - chunk)
         data = space.read(VirtualAddress(manager.nodes + chunk * node_bytes), count * node_bytes)

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from model.invariants import (
+    frame_manager,
     frames,
     heap,
     kernel_space,
+    locks,
     memory_map,
     paging,
     placement,
     processes,
     regions,
+    table_entries,
     trace,
     user_heap,
 )
@@ -20,13 +23,14 @@ from model.invariants.base import Invariant
 NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
     "Memory map": memory_map.ALL,
     "Placement area": placement.ALL,
-    "Physical frames": frames.ALL,
-    "Paging": (*paging.ALL, *kernel_space.ALL),
+    "Physical frames": (*frame_manager.ALL, *frames.ALL),
+    "Paging": (*paging.ALL, *kernel_space.ALL, *table_entries.ALL),
     "Virtual regions": regions.ALL,
     "Kernel heap": (*heap.PER_BLOCK, *heap.PER_HEAP),
     "Processes": processes.ALL,
     "User heap": user_heap.ALL,
     "Trace": trace.ALL,
+    "Locks": locks.ALL,
 }
 
 _HEAD: Final = """\

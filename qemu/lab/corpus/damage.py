@@ -70,12 +70,13 @@ def overflow(boundary: Boundary, snapshot: Snapshot, random: Random) -> Case | N
     if old == text[lead : lead + len(old)]:
         return None
     names = frozenset({int(boundary.after.address)})
-    return Case("heap block", "overflow", "text run", {start: text}, names, culprit=boundary.before.address)
+    noun = "user heap block" if boundary.user else "heap block"
+    return Case(noun, "overflow", "text run", {start: text}, names, culprit=boundary.before.address)
 
 
 def swap(snapshot: Snapshot, random: Random) -> Case | None:
     """Two headers of the kernel heap changed places."""
-    pairs = boundaries(snapshot)
+    pairs = [boundary for boundary in boundaries(snapshot) if not boundary.user]
     if len(pairs) < 2:
         return None
     one, other = random.sample(pairs, 2)
