@@ -22,7 +22,9 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "FRAME008": frozenset({"REGION006"}),
     "FRAME011": frozenset({"SPACE001", "FRAME017", "LAYOUT002", "LAYOUT003", "PAGE002"}),
     "FRAME013": frozenset({"LAYOUT005"}),
-    "FRAME018": frozenset({"FRAME001", "FRAME002", "FRAME003", "FRAME005", "FRAME006", "FRAME007", "FRAME015", "FRAME017"}),
+    "FRAME018": frozenset(
+        {"FRAME001", "FRAME002", "FRAME003", "FRAME005", "FRAME006", "FRAME007", "FRAME015", "FRAME017"}
+    ),
     "FRAME019": frozenset({"FRAME005", "FRAME006", "FRAME015"}),
     "PAGE011": frozenset({"PAGE006", "LAYOUT002", "LAYOUT003", "LAYOUT004", "SPACE003"}),
     "REGION003": frozenset({"REGION004", "REGION005", "REGION006"}),
@@ -33,7 +35,18 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "PROC002": frozenset({"PROC003"}),
 }
 _WHOLE = frozenset(
-    {"FRAME018", "FRAME019", "HEAP011", "FRAME004", "FRAME006", "FRAME007", "REGION003", "REGION004", "LAYOUT001", "PROC001"}
+    {
+        "FRAME018",
+        "FRAME019",
+        "HEAP011",
+        "FRAME004",
+        "FRAME006",
+        "FRAME007",
+        "REGION003",
+        "REGION004",
+        "LAYOUT001",
+        "PROC001",
+    }
 )
 
 

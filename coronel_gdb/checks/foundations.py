@@ -17,6 +17,7 @@ _CODES = {
     frame_manager.RANGES: catalogue.FRAME_MANAGER,
     table_entries.FORM: catalogue.PAGE_ENTRY,
     table_entries.LEADS: catalogue.PAGE_ENTRY,
+    table_entries.IMAGE: catalogue.PAGE_ENTRY,
     table_entries.UNUSED: catalogue.PAGE_UNUSED,
 }
 _PHYSICAL = frozenset({catalogue.PAGE_ENTRY.code, catalogue.PAGE_UNUSED.code})

@@ -8,9 +8,11 @@ from coronel_gdb.errors import CoronelError, KernelError
 from coronel_gdb.lift.activity import lock_words
 from coronel_gdb.lift.boot_map import read_boot_map
 from coronel_gdb.report import Absent, Finding, Report
+from model.address_space import STACK_END, STACK_START
 from model.invariants import frame_manager, locks, table_entries
 from model.invariants.base import Violation
 from model.spaces import upper_differences
+from model.types import PAGE_BYTES
 
 _TABLES = "entries of the page tables"
 
@@ -86,6 +88,7 @@ def _broken_entries(survey: Survey) -> Iterator[Violation]:
         user = walked is not spaces.kernel
         yield from table_entries.check_entries(walked, space.table, user=user, ram_end=end)
     kernel = spaces.kernel.root
+    yield from table_entries.missing_entries(_image_pages(survey), survey.context.space_of(kernel).translate)
     for slot in upper_differences(space.table, space.root, kernel) or ():
         yield table_entries.top_entry(space.root, kernel, slot, space.table)
 
@@ -98,3 +101,17 @@ def _memory_end(survey: Survey) -> int | None:
     except CoronelError:
         return None
     return max((region.end for region in boot.ram), default=None)
+
+
+def _image_pages(survey: Survey) -> Iterator[int]:
+    """The pages of code, constants, data and stack, by the symbols of the kernel's file."""
+    image, symbol = survey.context.profile.image, survey.context.target.symbol
+    for first, last in (
+        ("text_start", "text_end"),
+        ("rodata_start", "rodata_end"),
+        ("data_start", "bss_end"),
+    ):
+        start, end = (symbol(image[role]) if role in image else None for role in (first, last))
+        if start is not None and end is not None:
+            yield from range(start, end, PAGE_BYTES)
+    yield from range(STACK_START, STACK_END, PAGE_BYTES)

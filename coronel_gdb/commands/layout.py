@@ -7,6 +7,7 @@ from coronel_gdb.checks.layout import layout_findings, stack_findings, structure
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, KernelError
+from coronel_gdb.lift.pointer import image_u64
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import Absent, Report, Table
 from model import layouts
@@ -75,7 +76,7 @@ def _value(context: Context, role: str) -> int:
     variable = context.target.symbol(name) if name else None
     if variable is None:
         raise KernelError(f"layout: the kernel has no symbol {name or role}")
-    return context.space.read_u64(variable)
+    return image_u64(context.space, variable)
 
 
 def _structures(profile: ResolvedProfile, report: Report) -> None:

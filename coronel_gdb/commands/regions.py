@@ -68,6 +68,10 @@ def _processes(survey: Survey, report: Report) -> None:
             continue
         lifted = lift_list(manager, survey.context.space, survey.context.profile.regions.node)
         report.findings += region_findings(check_regions(manager, lifted.regions, stop=lifted.stop))
+        pool = lift_spares(manager, survey.context.space, survey.context.profile.regions.node)
+        report.findings += region_findings(
+            check_spares(manager, pool.regions, lifted.regions, stop=pool.stop)
+        )
         report.checked += len(ALL) * len(lifted.regions)
         taken = manager.end - manager.start - sum(region.size_bytes for region in lifted.regions)
         report.facts.append(

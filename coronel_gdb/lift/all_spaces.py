@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from coronel_gdb.errors import KernelError, ReadFault
+from coronel_gdb.errors import KernelError
+from coronel_gdb.lift.pointer import image_u64
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
-from model.address_space import linear_physical
 from model.records import Process
 from model.spaces import Space, upper_differences, walk_whole
 from model.types import PhysicalAddress
@@ -47,12 +47,7 @@ def kernel_root(target: Target, space: AddressSpace, profile: ResolvedProfile) -
     variable = target.symbol(name) if name else None
     if variable is None:
         raise KernelError(f"the kernel directory is unknown: the kernel has no symbol {name or 'for it'}")
-    try:
-        root = PhysicalAddress(space.read_u64(variable))
-    except ReadFault:
-        # The tables may be what is damaged; the image lies where it was loaded (§1.1).
-        data = space.memory.read(linear_physical(variable), 8)
-        root = PhysicalAddress(int.from_bytes(data, "little"))
+    root = PhysicalAddress(image_u64(space, variable))
     if not root:
         raise KernelError(f"the kernel directory does not exist yet: {name} is null")
     return root

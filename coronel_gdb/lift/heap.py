@@ -195,11 +195,12 @@ class _Walker:
             if found is not None:
                 return found
         rest = block.address + self.lifted.heap.heap_size - self.covered_bytes
+        fills = block.address < rest <= self.image.end and is_aligned(rest, PAGE_BYTES)
         if block.next == 0:
-            fills = block.address < rest <= self.image.end and is_aligned(rest, PAGE_BYTES)
             last = fills or end == self.lifted.heap.heap_end  # by the bytes left over, or by its own size
             self.lifted.end = None if last else "the list ends before the heap does"
-        else:
+        elif not (fills and end is None and by_list is None):
+            # Else size and next are both damaged, and what is left of the heap is just this block.
             self.lifted.end = f"nothing leads on from block {block.address:#x}"
         return None
 

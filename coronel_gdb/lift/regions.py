@@ -10,7 +10,6 @@ from coronel_gdb.protocols import Target
 from model.records import Region, RegionManager
 from model.types import VirtualAddress
 
-
 _MOST_NODES = 1 << 18  # twice what the kernel itself follows (§6.1)
 
 
@@ -62,7 +61,11 @@ def _follow(manager: RegionManager, at: int, space: AddressSpace, structure: Str
     seen: set[int] = set()
     while at:
         try:
-            raw = None if at in seen or len(seen) == _MOST_NODES else space.read(VirtualAddress(at), structure.size_bytes)
+            raw = (
+                None
+                if at in seen or len(seen) == _MOST_NODES
+                else space.read(VirtualAddress(at), structure.size_bytes)
+            )
         except ReadFault:
             raw = None
         if raw is None:

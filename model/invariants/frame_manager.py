@@ -1,4 +1,4 @@
-"""Invariants of what the frame manager was set up with (docs/spec.md §4), against the memory map of the boot."""
+"""Invariants of what the frame manager was set up with (docs/spec.md §4), by the memory map of the boot."""
 
 from collections.abc import Sequence
 from typing import Final

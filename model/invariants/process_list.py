@@ -102,7 +102,9 @@ def check_fields(process: Process) -> list[Violation]:
         ("heap limit", HEAP_START, HEAP_START, heap.heap_limit, HEAP_LIMIT),
         ("mmap", HEAP_LIMIT, mmap.start, mmap.end, MMAP_END),
     ):
-        if start != end and not low <= start <= end <= high:
+        pages = is_aligned(start, PAGE_BYTES) and is_aligned(end, PAGE_BYTES)
+        fixed = (name != "mmap" or (start, end) == (low, high)) and (name != "stack" or end == high)
+        if (start != end or not pages) and not (low <= start <= end <= high and pages and fixed):
             because = f"[{start:#x}, {end:#x}) is not inside [{low:#x}, {high:#x})"
             violations.append(Violation(RANGES, process.address, name, start, None, because))
     return violations

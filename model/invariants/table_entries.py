@@ -1,10 +1,10 @@
-"""Invariants of single page table entries, in the closed form in which the kernel writes them (docs/spec.md §5).
+"""Invariants of single page table entries, in the closed form that the kernel writes (docs/spec.md §5).
 
 What the CPU would accept is more: a flipped bit that it ignores is damage all the same.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from model.address_space import DEVICE_BASE
@@ -24,9 +24,9 @@ from model.page_entry import (
     WRITE_THROUGH,
     Level,
 )
-from model.paging import FaultReason, ReadTable, sign_extend
+from model.paging import FaultReason, PageFault, ReadTable, Step, Translation, sign_extend
 from model.spaces import Space, TableUse
-from model.types import PhysicalAddress, VirtualAddress
+from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
 FORM: Final = Invariant(
     "entries.form",
@@ -40,7 +40,11 @@ LEADS: Final = Invariant(
     "entries.leads", "an entry that refers to a table leads to RAM", "§5.1: tables are frames"
 )
 
-ALL: Final = (FORM, UNUSED, LEADS)
+IMAGE: Final = Invariant(
+    "entries.image", "entries that lead to image and stack are present", "§2: both are mapped whole"
+)
+
+ALL: Final = (FORM, UNUSED, LEADS, IMAGE)
 
 _TABLE: Final = struct.Struct(f"<{ENTRIES_PER_TABLE}Q")
 _KERNEL_SLOTS: Final = ENTRIES_PER_TABLE // 2
@@ -130,3 +134,31 @@ def top_entry(root: int, kernel: int, slot: int, read_table: ReadTable) -> Viola
         entries.append(0 if data is None else _TABLE.unpack(data)[slot])
     because = f"slot {slot} of the table in CR3; the kernel directory {kernel:#x} has another entry"
     return Violation(FORM, root + ENTRY_BYTES * slot, Level.PML4E.name, entries[0], entries[1], because)
+
+
+def missing_entries(
+    pages: Iterable[int], translate: Callable[[VirtualAddress], Translation | PageFault]
+) -> Iterator[Violation]:
+    """The entries for which `pages`, all of which must be mapped, are not.
+
+    Several in one table, and none that is good, mean a wrong table: then it is the entry that refers to it.
+    """
+    failing: dict[int, dict[int, Step]] = {}
+    referring: dict[int, Step | None] = {}
+    passed: set[int] = set()
+    for page in pages:
+        found = translate(VirtualAddress(page))
+        tables = [step.entry_address & -PAGE_BYTES for step in found.steps]
+        if isinstance(found, Translation):
+            passed.update(tables)
+        elif found.steps:
+            passed.update(tables[:-2])
+            failing.setdefault(tables[-1], {})[found.steps[-1].entry_address] = found.steps[-1]
+            referring[tables[-1]] = found.steps[-2] if len(found.steps) > 1 else None
+    for table, entries in failing.items():
+        above = referring[table]
+        wrong = above is not None and table not in passed and len(entries) > 1
+        for step in [above] if wrong and above is not None else entries.values():
+            because = f"the table it refers to is empty for {len(entries)} pages" if wrong else "not present"
+            because += ", image and stack are not mapped"
+            yield Violation(IMAGE, step.entry_address, step.level.name, step.entry, None, because)

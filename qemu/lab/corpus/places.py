@@ -15,8 +15,8 @@ from coronel_gdb.lift.user_heap import lift_user_heap
 from coronel_gdb.profiles.schema import HeapProfile, ResolvedProfile, Structure
 from lab.corpus.snapshot import Snapshot
 from model.page_entry import ADDRESS_BITS, PRESENT
-from model.paging import Level, Mapping, Translation, walk_space
-from model.records import HeapBlock, RegionManager
+from model.paging import Level, Mapping, Translation, sign_extend, walk_space
+from model.records import HeapBlock, Process
 from model.types import VirtualAddress
 
 _T = TypeVar("_T")
@@ -76,7 +76,7 @@ def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
         memory = process.memory
         names: set[int] = {process.address, memory.heap.address, memory.mmap.address, memory.page_directory}
         yield from _fields("process", profile.processes.process, process.address, space, names)
-        yield from _mmap("process", profile, memory.mmap, space)
+        yield from _mmap("process", profile, process, space)
         own = context.space_of(memory.page_directory)
         yield from _entries("process", own, random)
         user = lift_user_heap(own, process, profile.heap)
@@ -113,11 +113,10 @@ def _boundaries(
     ]
 
 
-def _mmap(
-    noun: str, profile: ResolvedProfile, manager: RegionManager, space: AddressSpace
-) -> Iterator[Place]:
+def _mmap(noun: str, profile: ResolvedProfile, process: Process, space: AddressSpace) -> Iterator[Place]:
     """The manager inside a process, and its nodes."""
-    yield from _fields(f"{noun} mmap", profile.regions.manager, manager.address, space)
+    manager = process.memory.mmap
+    yield from _fields(f"{noun} mmap", profile.regions.manager, manager.address, space, {process.address})
     for region in lift_list(manager, space, profile.regions.node).regions:
         yield from _fields(f"{noun} mmap node", profile.regions.node, region.node, space)
 
@@ -143,11 +142,14 @@ def _fields(
 def _entries(noun: str, space: AddressSpace, random: Random) -> Iterator[Place]:
     """Entries at every level; only what is this space's own when it is a process's."""
     found: dict[int, tuple[Level, set[int]]] = {}
+    bases: dict[int, tuple[int, int]] = {}
     for page in walk_space(space.table, space.root, space.mode):
         if not isinstance(page, Mapping) or (noun == "process" and page.virtual >> 63):
             continue
         steps = space.translate(page.virtual).steps
         for step in steps:
+            table = step.entry_address & ~0xFFF
+            bases[table] = (page.virtual & -(512 * step.level.span_bytes), step.level.span_bytes)
             level, names = found.setdefault(step.entry_address, (step.level, set()))
             names |= {page.virtual, page.physical, step.entry & ADDRESS_BITS, step.entry_address & ~0xFFF}
             names.add(page.virtual & -step.level.span_bytes)  # the first address that it translates
@@ -164,7 +166,9 @@ def _entries(noun: str, space: AddressSpace, random: Random) -> Iterator[Place]:
         at = table + 8 * random.randrange(512)
         entry = space.entry(at)  # type: ignore[arg-type]  # a plain integer is an address here
         if entry is not None and not entry & PRESENT:
-            yield Place(f"{noun} unused entry", "entry", at, at, 8, frozenset({at, table}))
+            base, span = bases[table]
+            virtual = sign_extend(base + (at - table) // 8 * span, space.mode.levels)
+            yield Place(f"{noun} unused entry", "entry", at, at, 8, frozenset({at, table, virtual}))
 
 
 def _draw(items: list[_T], random: Random, most: int = _MOST) -> list[_T]:

@@ -33,6 +33,15 @@ class Tally:
         if outcome is not Outcome.FOUND:
             self.wrong.append((case, judgement))
 
+    def join(self, other: "Tally") -> None:
+        """Add what another one counted."""
+        for mine, its in ((self.by_noun, other.by_noun), (self.by_kind, other.by_kind)):
+            for name, counts in its.items():
+                mine.setdefault(name, Counter()).update(counts)
+        self.silent.update(other.silent)
+        self.attributed.update(other.attributed)
+        self.wrong += other.wrong
+
     @property
     def total(self) -> int:
         """Cases that had something to be observed."""
