@@ -20,7 +20,9 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "FRAME006": frozenset({"FRAME005", "FRAME015"}),
     "FRAME007": frozenset({"FRAME005", "FRAME006", "FRAME015"}),
     "FRAME008": frozenset({"REGION006"}),
-    "FRAME011": frozenset({"SPACE001", "FRAME017", "LAYOUT002", "LAYOUT003", "PAGE002"}),
+    "FRAME011": frozenset(
+        {"SPACE001", "FRAME017", "LAYOUT002", "LAYOUT003", "PAGE002", "PAGE011", "PAGE012"}
+    ),
     "FRAME013": frozenset({"LAYOUT005"}),
     "FRAME018": frozenset(
         {"FRAME001", "FRAME002", "FRAME003", "FRAME005", "FRAME006", "FRAME007", "FRAME015", "FRAME017"}

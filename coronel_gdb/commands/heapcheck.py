@@ -7,6 +7,7 @@ from itertools import zip_longest
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.heap import heap_findings
 from coronel_gdb.checks.leaks import leak_findings, page_findings
+from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
@@ -16,7 +17,7 @@ from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.space import Run
-from coronel_gdb.lift.user_heap import NOT_KEPT, lift_user_heap
+from coronel_gdb.lift.user_heap import NOT_KEPT, NUM_BLOCKS, lift_user_heap
 from coronel_gdb.report import Absent, Finding, Report
 from model.records import Process
 from model.types import PhysicalAddress
@@ -87,12 +88,14 @@ def user_report(survey: Survey, process: Process, options: argparse.Namespace | 
     context = survey.context
     profile, heap = context.profile.heap, process.memory.heap
     noun = f"heap of process {process.pid} ({process.title or 'no name'})"
-    if is_held(heap.locked):
+    if is_held(heap.locked) or "an address space" in survey.changing:
         return busy("heapcheck", noun)
     space = context.space_of(PhysicalAddress(process.memory.page_directory))
     user = lift_user_heap(space, process, profile)
     if user.lifted is None:
-        report = Report("heapcheck", f"{noun} has no block yet")
+        verdict = user.verdict(profile)
+        report = Report("heapcheck", f"{noun} has no block yet", checked=verdict.evaluated)
+        report.findings += listed_findings(verdict.violations, {NUM_BLOCKS: catalogue.COUNTER})
         report.facts.append(("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}"))
         return report
     lifted, verdict = user.lifted, user.verdict(profile)

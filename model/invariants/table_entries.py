@@ -31,7 +31,7 @@ from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 FORM: Final = Invariant(
     "entries.form",
     "a leaf is frame | P | W | U | PCD and PWT | NX, another entry table | P | W | U; A and D are the CPU's",
-    "§5.2: flags are a closed set, U in the lower half alone, PCD and PWT for devices alone",
+    "§5.2: flags are a closed set, U in the whole lower half, PCD and PWT for devices alone",
 )
 UNUSED: Final = Invariant(
     "entries.unused", "an entry that is not present is 0", "§5.1, §5.4: tables are zeroed, unmap clears to 0"
@@ -86,6 +86,7 @@ def _table(table: TableUse, entries: tuple[int, ...], space: Space) -> Iterator[
     for half, (first, end) in enumerate(_halves(table, len(entries))):
         usual = (PRESENT, lower)[half == 0] | (0 if small else WRITABLE)
         compared = _EVERY_BIT & ~(_FREE_IN_LEAF if small else _FREE_IN_TABLE)
+        compared &= _EVERY_BIT if half == 0 else ~USER  # space.user_bit judges that one
         for index in range(first, end):
             entry = entries[index]
             if entry and entry & compared != usual:
@@ -120,6 +121,8 @@ def _broken(entry: int, level: Level, virtual: VirtualAddress) -> tuple[Invarian
         free &= ~(_LARGE_OFFSET & ADDRESS_BITS)
     elif level != Level.PTE:
         return FORM, "no page of the kernel is that large there"
+    if upper:
+        free |= USER
     if leaf and virtual >= DEVICE_BASE:
         wanted |= _DEVICE
     wrong = (entry ^ wanted) & _EVERY_BIT & ~free

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         if options.cases:
             tally = injected(pool, options.cases, options.seed)
-            head = f"`make corpus CASES={options.cases} CLEAN=0 SEED={options.seed}`:"
+            head = f"`make corpus CASES={options.cases} CLEAN=0 CORPUS_SEED={options.seed}`:"
             summary = [f"- {line}" for line in tally.summary()]
             _tell("damages", [head, "", *summary, "", *tally.lines()], keep=options.write)
             print("\n".join(tally.examples()))
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] = ()) -> int:
             stops, said = healthy(pool, options.clean, options.seed)
             alarms = [text for text in said if text.startswith("FALSE ALARM")]
             busy = sum(count for text, count in said.items() if text.startswith("could not check"))
-            head = f"`make corpus CASES=0 CLEAN={options.clean} SEED={options.seed}`:"
+            head = f"`make corpus CASES=0 CLEAN={options.clean} CORPUS_SEED={options.seed}`:"
             figures = (
                 f"- {stops:,} random stops of healthy kernels ({', '.join(clean.LONG)}): "
                 f"{sum(said[alarm] for alarm in alarms):,} false alarms; {said['clean']:,} reports without a "

@@ -57,6 +57,11 @@ class Tally:
         return self.count(*_DETECTED)
 
     @property
+    def located(self) -> int:
+        """Cases in which a finding named the structure that was damaged."""
+        return self.count(Outcome.FOUND)
+
+    @property
     def sound(self) -> bool:
         """Whether nothing crashed, hung or was missed."""
         return self.detected == self.total
@@ -73,7 +78,7 @@ class Tally:
 
     def summary(self) -> list[str]:
         """The figures in sentences."""
-        named, blamed = self.count(Outcome.FOUND), self.attributed.total()
+        named, blamed = self.located, self.attributed.total()
         lines = [
             f"{self.total:,} damages, {self.detected:,} detected ({_percent(self.detected, self.total)})",
             f"place named in {named:,} of {self.detected:,} ({_percent(named, self.detected)})",
