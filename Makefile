@@ -36,7 +36,7 @@ debug: kernel ## an interactive GDB on the kernel (SCENARIO=mixed,overflow SEED=
 
 test: kernel lint ## every check of the project: format, lint, types, imports, tests
 	@echo "== pytest"
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2 --dist loadfile
 
 hardware: kernel ## the page walk against QEMU, Bochs, KVM and a formula (AMOUNT=1: whole)
 	@for engine in tcg bochs kvm; do \

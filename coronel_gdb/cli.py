@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from coronel_gdb import VERSION
 from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.errors import CoronelError, KernelError, UsageError
-from coronel_gdb.plugins import commands
+from coronel_gdb.plugins import command_line
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import Absent, ExitCode, Report
 
@@ -28,9 +28,12 @@ OPTIONS = (
     Option("--kernel", "the kernel's ELF file: symbols and debug information", "ELF"),
     Option("--cpu", "look at this CPU's registers (default 0)", "N"),
     Option("--cr3", "physical address of the top page table, instead of the CPU's CR3", "X"),
-    Option("--format", "how to print the report: table (default) or json", "table|json"),
+    Option("--format", "how to print the report: table (default), json or html", "table|json|html"),
+    Option("--output", "write it there instead (-o FILE); `report` writes report.html by default", "FILE"),
 )
 _READINGS = 5
+_FORMATS = ("table", "json", "html")
+_SHORT = {"-o": "--output"}
 _EXAMPLE = "coronel heapcheck --dump vmcore --kernel kernel.elf"
 
 
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
     """Text, exit code, and whether the text goes to the error stream."""
-    known = {command.name: command for command in commands()}
+    known = {command.name: command for command in command_line()}
     given, rest = split_options(words, known)
     name = rest[0] if rest else ""
     if name in ("", "-h", "--help", "help") and len(rest) <= 1:
@@ -93,13 +96,26 @@ def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
 def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[str, ExitCode, bool]:
     from coronel_gdb.backends.surface import failure, interrupted, run_line
 
-    if given.get("--format", "table") not in ("table", "json"):
-        raise UsageError(f"--format takes table or json, not {given['--format']}")
-    if given.get("--format") == "json" and "--json" not in rest:
+    form, output = given.get("--format", "table"), given.get("--output")
+    if form not in _FORMATS:
+        raise UsageError(f"--format takes table, json or html, not {form}")
+    if command.name == "report":
+        rest = _named_dump(rest, given)
+        form, output = "html" if "--format" not in given else form, output or "report.html"
+    if form == "json" and "--json" not in rest:
         rest = ["--json", *rest]
     try:
+        if output is not None:
+            from coronel_gdb.backends.written import check_page, write_page
+
+            if form != "html":
+                raise UsageError("--output is for pages: add --format html, or send the output to a file")
+            check_page(Path(output))
         target = cache(lambda: target_of(_source(given)))
-        outcome = run_line(settled(command, target), rest, lambda: _Context(target()))
+        outcome = run_line(settled(command, target), rest, lambda: _Context(target()), as_page=form == "html")
+        if output is not None and not outcome.failed and "--json" not in rest:
+            write_page(Path(output), outcome.text)
+            outcome = replace(outcome, text=f"{command.name}: written to {output}")
     except CoronelError as error:
         outcome = failure(command, str(error))
     except KeyboardInterrupt:
@@ -107,6 +123,15 @@ def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[
     except RecursionError:
         outcome = failure(command, "the data is nested too deeply to be followed")
     return outcome.text, outcome.exit_code, outcome.failed
+
+
+def _named_dump(rest: list[str], given: dict[str, str]) -> list[str]:
+    """`coronel report DUMP` is `coronel report --dump DUMP`."""
+    names = [word for word in rest if not word.startswith("-")]
+    if len(names) == 1 and "--dump" not in given:
+        given["--dump"] = names[0]
+        rest = [word for word in rest if word != names[0]]
+    return rest
 
 
 def split_options(words: Sequence[str], known: dict[str, Command]) -> tuple[dict[str, str], list[str]]:
@@ -124,7 +149,7 @@ def split_options(words: Sequence[str], known: dict[str, Command]) -> tuple[dict
         if word == "--":
             rest += words[at - 1 :]
             break
-        name, equals, value = word.partition("=")
+        name, equals, value = _SHORT.get(word, word).partition("=")
         if name not in names:
             rest.append(word)
             continue
@@ -259,8 +284,8 @@ _coronel() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
     COMPREPLY=()
     case $before in
-        --dump|--qmp|--kernel) COMPREPLY=($(compgen -f -- "$word")); return ;;
-        --format) COMPREPLY=($(compgen -W "table json" -- "$word")); return ;;
+        --dump|--qmp|--kernel|--output|-o) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        --format) COMPREPLY=($(compgen -W "table json html" -- "$word")); return ;;
         completion) COMPREPLY=($(compgen -W "bash zsh" -- "$word")); return ;;
     esac
     if ((COMP_CWORD == 1)); then

@@ -56,6 +56,14 @@ class HasMonitor(Protocol):
 
 
 @runtime_checkable
+class HasPhysicalBits(Protocol):
+    """What a `Target` has that was told MAXPHYADDR; ask by `isinstance`."""
+
+    def physical_bits(self) -> int | None:
+        """The number of physical address bits, None when it is not known."""
+
+
+@runtime_checkable
 class HasMemoryMap(Protocol):
     """What a `PhysicalMemory` has that knows what lies at every address; ask by `isinstance`."""
 

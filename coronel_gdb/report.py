@@ -60,6 +60,44 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Map:
+    """Stretches of addresses: one row each, `spans` (start, end, kind) inside it, `marks` (address, label).
+
+    `to_scale` off: gaps and large spans are shortened, as an address space needs it.
+    """
+
+    title: str
+    note: str
+    rows: Sequence[tuple[str, int, int, Sequence[tuple[int, int, str]]]]
+    marks: Sequence[tuple[int, str]] = ()
+    to_scale: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A number for each label, the largest first; `unit` is what is counted, the last string a remark."""
+
+    title: str
+    note: str
+    unit: str
+    rows: Sequence[tuple[str, int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One quantity over another: points (x, y), x ascending."""
+
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    points: Sequence[tuple[int, int]]
+
+
+Chart = Map | Bars | Curve
+
+
+@dataclass(frozen=True, slots=True)
 class Absent:
     """Something that could not be checked, and why."""
 
@@ -82,6 +120,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     not_checked: list[Absent] = field(default_factory=list)
     checked: int = 0
+    charts: list[Chart] = field(default_factory=list)
+    """What is drawn where that is possible; everything that judges is in the tables and findings too."""
 
     @property
     def exit_code(self) -> ExitCode:

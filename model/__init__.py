@@ -36,6 +36,8 @@ Processes
 The whole
     machine          boot and entry points (§8.3, §9)
     scenarios        what the kernel does after its boot (§11)
+    spaces           address spaces walked whole, each table once
+    claims, ledger   who has each frame
     invariants       what must be true of the records, a module a noun (docs/invariants.md)
     snapshot         a machine's state as records, and every invariant that it breaks
 

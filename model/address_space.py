@@ -65,6 +65,11 @@ class ImageSymbols:
         """The addresses under the names that the kernel's source gives them, and `_end`."""
         return {name: getattr(self, field) for field, name in _NAMES.items()} | {"_end": IMAGE_END}
 
+    def sections(self) -> dict[str, int]:
+        """The section symbols of §2 by role."""
+        roles = ("text_start", "text_end", "rodata_start", "rodata_end", "data_start", "bss_end")
+        return {role: getattr(self, role) for role in roles} | {"end": IMAGE_END}
+
     @staticmethod
     def names() -> tuple[str, ...]:
         """The names that `from_names` needs."""

@@ -152,14 +152,6 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameUse:
-    """A frame that something holds: `user` says what, in words (`page 0x400000 of process 1`)."""
-
-    frame: PhysicalAddress
-    user: str
-
-
-@dataclass(frozen=True, slots=True)
 class Placed:
     """What lies in the placement area: `name` in words, physical addresses [start, end)."""
 

@@ -1,9 +1,9 @@
 """A trace run on the fast twin: where kernel and model part, operation by operation (docs/spec.md §12).
 
-What is replayed are the outermost operations that the twin knows. What an operation does on its way lies
-before it in the trace and deeper, and is compared with what the twin's own operation did. An operation that
-the twin does not know (a system call, a process made or ended) is replaced by those that it called; its own
-result is compared where they imply it.
+What is replayed are the outermost operations. What an operation does on its way lies before it in the trace
+and deeper, and is compared with what the twin's own operation did. An operation that the twin cannot do (a
+call on the heap of a process that has written over its own headers, one of an unknown process) is replaced by
+those that it called; its own result is not judged.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +12,7 @@ from typing import Final
 
 from model.fast.diary import Entry
 from model.fast.machine import PERFORMED, FastMachine
+from model.fast.processes import USER_SIDE
 from model.trace import Operation, TraceRecord
 
 _VIRT: Final = (Operation.VIRT_ALLOC, Operation.VIRT_ALLOC_AT, Operation.VIRT_FREE)
@@ -21,10 +22,6 @@ _GIVES_POINTER: Final = (
     Operation.HEAP_CALLOC,
     Operation.HEAP_ALIGNED_ALLOC,
 )
-_PROMISED: Final[dict[int, tuple[int, ...]]] = {
-    Operation.SYS_MMAP: (Operation.VIRT_ALLOC, Operation.VIRT_ALLOC_AT),
-    Operation.PROCESS_CREATE: (Operation.HEAP_MALLOC,),
-}
 _NEVER: Final = 1 << 64
 _FIRST_OF_HEAP: Final = int(Operation.HEAP_MALLOC)
 _LAST_OF_HEAP: Final = int(Operation.HEAP_ALIGNED_ALLOC)
@@ -58,7 +55,7 @@ class Replayed:
     performed: int = 0
     nested: int = 0
     unknown: dict[int, int] = field(default_factory=dict)
-    """Operations whose own results nothing implies, by number: what they called was replayed instead."""
+    """Operations that the twin cannot do, by number: what they called was replayed instead."""
     skipped: int = 0
     """Operations that the kernel refused and that were therefore not done on the model."""
     divergence: Divergence | None = None
@@ -75,13 +72,15 @@ def replay(
     *,
     refused: TraceRecord | None = None,
     watch: Watch | None = None,
+    processes: bool = True,
 ) -> Replayed:
     """Run a trace from its record 0 on a fresh machine, to its end or to the first divergence.
 
     From the record `refused` on, allocations that the kernel refused are not done on the model: a refusal
     changes nothing (§8.1), so both can go on together. `watch` sees the machine before each operation.
+    Without `processes` their operations are replaced by those that they called.
     """
-    return _Run(machine, refused, watch).run(records)
+    return _Run(machine, refused, watch, processes=processes).run(records)
 
 
 class _Run:
@@ -92,10 +91,13 @@ class _Run:
         machine: FastMachine,
         refused: TraceRecord | None,
         watch: Watch | None,
+        *,
+        processes: bool,
     ) -> None:
         self.machine = machine
         self.refused_from = refused.sequence if refused is not None else _NEVER
         self.watch = watch
+        self.processes = processes
         self.outcome = Replayed()
 
     def run(self, records: Iterable[TraceRecord]) -> Replayed:
@@ -124,57 +126,41 @@ class _Run:
 
     def group(self, root: TraceRecord, children: list[TraceRecord]) -> bool:
         """Replay one operation with what it called; whether model and kernel part there."""
-        if not self.is_known(root):
-            return self.parts(children, root.depth + 1) or self.by_parts(root, children)
+        if not self.is_known(root, children):
+            return self.by_parts(root, children)
         if self.watch is not None:
             self.watch(self.machine, root)
         if self.is_refused(root):
             self.outcome.skipped += 1
             return self.parts(children, root.depth + 1)
-        given = self.machine.perform(root.operation, root.first, root.second, root.third)
+        if root.operation in USER_SIDE:
+            given = self.machine.processes.perform(root)
+        else:
+            given = self.machine.perform(root.operation, root.first, root.second, root.third)
         self.outcome.performed += 1
         return self.compare(root, children, given)
 
     def by_parts(self, root: TraceRecord, children: list[TraceRecord]) -> bool:
-        """Judge an operation by what it called; whether model and kernel part there."""
-        inside = [record for record in children if record.depth == root.depth + 1]
-        expected: int | None = None
-        if root.operation in _VIRT:
-            expected = self.region_of_process(root, inside)
-        elif root.operation in _PROMISED and root.result:
-            # What it gives is what the first of these gave it; or it failed later, and gives nothing.
-            kinds = _PROMISED[root.operation]
-            expected = next((record.result for record in inside if record.operation in kinds), None)
-        if root.operation == Operation.PROCESS_DESTROY:
-            return False  # void: it gives nothing
-        if expected is None:
+        """Replay what an operation called, without judging its own result."""
+        if self.parts(children, root.depth + 1):
+            return True
+        if root.operation in USER_SIDE:
+            self.machine.processes.give_up(root)
+        if root.operation != Operation.PROCESS_DESTROY:  # void: it gives nothing
             self.outcome.unknown[root.operation] = self.outcome.unknown.get(root.operation, 0) + 1
-        else:
-            self.outcome.performed += 1
-            if expected != root.result:
-                words = (root.operation, root.first, root.second, root.third, expected, 0)
-                self.outcome.divergence = Divergence(root, root, words)
-                return True
-        if root.operation == Operation.PROCESS_CREATE and root.result:
-            self.machine.process_made(root.result)
         return False
 
-    def region_of_process(self, root: TraceRecord, inside: list[TraceRecord]) -> int | None:
-        """What a process's region manager must give; None when it is not known."""
-        manager = root.second if root.operation == Operation.VIRT_ALLOC else root.third
-        if manager not in self.machine.mmaps:
-            return None
-        if any(record.operation == Operation.HEAP_MALLOC and not record.result for record in inside):
-            del self.machine.mmaps[manager]  # no node: what became of the list depends on the operation
-            return None
-        return self.machine.perform_mmap(root.operation, root.first, root.second, root.third)
-
-    def is_known(self, record: TraceRecord) -> bool:
-        """Whether the twin can do an operation: regions of another manager than the kernel's it cannot."""
+    def is_known(self, record: TraceRecord, children: Sequence[TraceRecord]) -> bool:
+        """Whether the twin can do an operation: regions of an unknown manager it cannot."""
         if record.operation in _VIRT:
             manager = record.second if record.operation == Operation.VIRT_ALLOC else record.third
-            return manager == self.machine.regions.address
-        return record.operation in PERFORMED
+            return self.machine.manager(manager) is not None
+        if record.operation not in USER_SIDE:
+            return record.operation in PERFORMED
+        processes = self.machine.processes
+        if not self.processes or not processes.can(record) or any(map(self.is_refused, children)):
+            return False
+        return not processes.doubtful(record, maps=bool(children))
 
     def is_refused(self, record: TraceRecord) -> bool:
         return (
@@ -208,7 +194,9 @@ class _Run:
         if len(done) > len(children):
             self.outcome.divergence = Divergence(root, None, done[len(children)], len(children))
             return True
-        if given != root.result:
+        if given != root.result and not (
+            root.operation in USER_SIDE and self.machine.processes.excuses(root, given)
+        ):
             _, operation, _, _, first, second, third, *_ = root
             expected = (operation, first, second, third, given, 0)
             self.outcome.divergence = Divergence(root, root, expected)

@@ -4,25 +4,37 @@ What a list refers to is followed only where it can be read, and each node once:
 snapshot, too. It is for tests and for whoever runs the model; the debugger's commands lift their own records.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, Generic, TypeVar
 
-from model.address_space import WINDOW_BASE, linear_physical
+from model.address_space import IMAGE_END, linear_physical
+from model.claims import BootMemory, claims_of
 from model.heap_blocks import RULES
-from model.invariants import frames, heap, kernel_space, memory_map, placement, processes, regions, user_heap
+from model.invariants import (
+    borders,
+    frames,
+    heap,
+    layout,
+    memory_map,
+    ownership,
+    paging,
+    placement,
+    processes,
+    regions,
+    user_heap,
+)
 from model.invariants.base import Violation
 from model.layouts import FRAME, HEAP, NODE, PHYSICAL, PROCESS, VIRT
+from model.ledger import sweep
 from model.machine import Machine
 from model.multiboot import managed_ranges
-from model.page_entry import ADDRESS_BITS, ENTRIES_PER_TABLE, ENTRY_BYTES, PRESENT, Level, is_leaf
-from model.paging import Mapping, walk_space
+from model.page_entry import ENTRIES_PER_TABLE, ENTRY_BYTES
+from model.paging import FaultReason
 from model.process import Process
 from model.records import (
     FrameManager,
     FrameNode,
-    FrameUse,
     Heap,
     HeapBlock,
     Placed,
@@ -34,10 +46,10 @@ from model.records import (
 )
 from model.records import Process as ProcessRecord
 from model.regions import RegionAllocator
+from model.spaces import Space, upper_differences, walk_whole
 from model.structure import Structure, decoder
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
-MOST_PAGES: Final = 1 << 20  # of one address space; tables that refer to themselves have no end
 _FRAME_NODE: Final = decoder(FRAME, "address", "previous")
 _Node = TypeVar("_Node")
 
@@ -246,34 +258,17 @@ def placement_record(machine: Machine) -> Placement:
     return Placement(allocator.position, allocator.next_free, allocator.limit, objects)
 
 
-def tables(machine: Machine, directory: PhysicalAddress, slots: range) -> Iterator[PhysicalAddress]:
-    """The tables below the given entries of a directory, one for each entry that refers to one."""
-    met: set[PhysicalAddress] = set()
-    rest = [(directory, Level.PML4E, slots)]
-    while rest:
-        table, level, indices = rest.pop()
-        data = machine.physical.read_table(table) or b""
-        for index in indices if data else ():
-            entry = int.from_bytes(data[ENTRY_BYTES * index :][:ENTRY_BYTES], "little")
-            below = PhysicalAddress(entry & ADDRESS_BITS)
-            if not entry & PRESENT or level == Level.PTE or is_leaf(entry, level):
-                continue
-            yield below
-            if below not in met:
-                met.add(below)
-                rest.append((below, Level(level - 1), range(ENTRIES_PER_TABLE)))
+def kernel_space(machine: Machine) -> Space:
+    """The kernel directory, walked."""
+    return walk_whole(machine.physical.read_table, "kernel", machine.cr3, machine.memory.mode)
 
 
-def pages(machine: Machine, directory: PhysicalAddress, *, lower: bool = False) -> list[Mapping]:
-    """The pages of an address space, or of its `lower` half, ascending, as far as there are not too many."""
-
-    def read(table: PhysicalAddress) -> bytes | None:
-        data = machine.physical.read_table(table)
-        half = lower and table == directory and data is not None
-        return data[: PAGE_BYTES // 2] + bytes(PAGE_BYTES // 2) if half and data else data
-
-    found = walk_space(read, directory, machine.memory.mode)
-    return [page for page in islice(found, MOST_PAGES) if isinstance(page, Mapping)]
+def user_space(machine: Machine, process: ProcessRecord) -> tuple[Space, list[int]]:
+    """The lower half of a process, walked, and the slots of its upper half that are not the kernel's."""
+    read, root = machine.physical.read_table, process.memory.page_directory
+    lower = range(ENTRIES_PER_TABLE // 2)
+    space = walk_whole(read, f"process {process.pid}", root, machine.memory.mode, lower)
+    return space, upper_differences(read, root, machine.cr3) or []
 
 
 # Verdicts.
@@ -284,15 +279,24 @@ def violations(machine: Machine) -> list[Violation]:
     ram = machine.physical.ram
     reserved = machine.placement.reserved
     end = machine.placement.end
-    return [
+    listed = process_list(machine)
+    records = [process_record(process) for process in listed.nodes]
+    kernel = kernel_space(machine)
+    users = [user_space(machine, record) for record in records]
+    found = [
         *memory_map.check_memory_map(ram, reserved, managed_ranges(ram, reserved, end), end),
         *placement.check_placement(placement_record(machine), reserved),
-        *_of_frames(machine),
-        *_of_kernel_space(machine),
+        *_of_frames(machine, kernel, [space for space, _ in users]),
+        *_of_kernel_space(machine, kernel),
         *_of_regions(machine.regions),
         *_of_heap(machine),
-        *_of_processes(machine),
+        *processes.check_list(records, machine.processes.head, stop=listed.stop),
     ]
+    for process, record, (space, differing) in zip(listed.nodes, records, users, strict=True):
+        found += borders.check_borders(space, kernel, differing)
+        found += _of_process(process, record, space)
+    found += _of_paging(machine, kernel, [space for space, _ in users])
+    return found
 
 
 def _of_heap(machine: Machine) -> list[Violation]:
@@ -312,70 +316,75 @@ def _of_regions(allocator: RegionAllocator) -> list[Violation]:
     ]
 
 
-def _of_frames(machine: Machine) -> list[Violation]:
+def _of_frames(machine: Machine, kernel: Space, users: list[Space]) -> list[Violation]:
+    """The list of free frames, and that every frame has one owner."""
     manager, listed = frame_manager(machine), free_frames(machine)
-    verdict = frames.check_frames(manager, listed.nodes, FRAME.size_bytes, stop=listed.stop)
-    kernel = range(256, ENTRIES_PER_TABLE)
-    window = linear_physical(machine.image.window_table)
-    uses = [FrameUse(machine.cr3, "the kernel directory")]
-    uses += [
-        FrameUse(table, "a table of the kernel")
-        for table in tables(machine, machine.cr3, kernel)
-        if table != window
-    ]
-    for process in process_list(machine).nodes:
-        uses += _uses_of(machine, process)
-    free = {node.address for node in listed.nodes}
-    mapped = [
-        FrameUse(PhysicalAddress(page.physical), f"mapped at {page.virtual:#x}")
-        for page in pages(machine, machine.cr3)
-        if page.virtual < WINDOW_BASE
-    ]
+    boot = BootMemory(
+        window_table=linear_physical(machine.image.window_table),
+        image_end=linear_physical(IMAGE_END),
+        placement_end=machine.placement.end,
+        reserved=tuple((part.start, part.end) for part in machine.placement.reserved),
+    )
+    free = [(node.address, node.address + PAGE_BYTES) for node in listed.nodes]
+    conflicts = ownership.check_owners(
+        sweep(claims_of(boot, kernel, users, free)),
+        manager.ranges,
+        ram_end=manager.physical_end,
+        lost_known=not listed.stop,
+    )
     return [
-        *verdict.violations,
-        *frames.check_frames_in_use(manager, uses, free),
-        *frames.check_frames_in_use(manager, mapped, free, owned=False),
-        *processes.check_owners(uses),
+        *frames.check_frames(manager, listed.nodes, FRAME.size_bytes, stop=listed.stop).violations,
+        *(
+            Violation(each.invariant, each.start, "frame", each.start, None, _claimants(each))
+            for each in conflicts
+        ),
     ]
 
 
-def _uses_of(machine: Machine, process: Process) -> Iterator[FrameUse]:
-    """The frames that a process holds: directory, tables, pages."""
-    directory, who = process.memory.directory, f"of process {process.pid}"
-    yield FrameUse(directory, f"the directory {who}")
-    for table in tables(machine, directory, range(256)):
-        yield FrameUse(table, f"a table {who}")
-    for page in pages(machine, directory, lower=True):
-        yield FrameUse(page.physical, f"page {page.virtual:#x} {who}")
+def _claimants(conflict: ownership.Conflict) -> str:
+    return " and ".join(claim.who for claim in conflict.claims)
 
 
-def _of_kernel_space(machine: Machine) -> list[Violation]:
-    mapped = pages(machine, machine.cr3)
+def _of_kernel_space(machine: Machine, kernel: Space) -> list[Violation]:
+    symbols, end = machine.image.sections(), machine.placement.end
     window = linear_physical(machine.image.window_table)
     data = machine.physical.read(window, PAGE_BYTES)
     entries = [int.from_bytes(data[at : at + ENTRY_BYTES], "little") for at in range(0, PAGE_BYTES, 8)]
+    manager = region_manager(machine.regions)
     return [
-        *kernel_space.check_pages(mapped),
-        *kernel_space.check_kernel_space(mapped, machine.image, machine.placement.end),
-        *kernel_space.check_tables(tables(machine, machine.cr3, range(ENTRIES_PER_TABLE))),
-        *kernel_space.check_windows(entries, window),
+        *layout.check_symbols(symbols),
+        *layout.check_space(manager.start, manager.end, end),
+        *layout.check_kernel_pages(kernel, layout.kernel_areas(symbols, end)),
+        *borders.check_borders(kernel, kernel, ()),
+        *paging.check_windows(entries, window),
     ]
 
 
-def _of_processes(machine: Machine) -> list[Violation]:
-    listed = process_list(machine)
-    records = [process_record(process) for process in listed.nodes]
-    found = processes.check_processes(records, stop=listed.stop)
-    slot = ENTRY_BYTES * (ENTRIES_PER_TABLE - 1)
-    kernel_entry = machine.physical.read_u64(PhysicalAddress(machine.cr3 + slot))
-    for process, record in zip(listed.nodes, records, strict=True):
-        blocks = user_blocks(process)
-        heap_verdict = user_heap.check_user_heap(
-            record.memory.heap, blocks.nodes, RULES, record.memory.page_directory, stop=blocks.stop
+def _of_paging(machine: Machine, kernel: Space, users: list[Space]) -> list[Violation]:
+    """What holds for any kernel."""
+    found: list[Violation] = []
+    tables = sorted({table.address for space in (kernel, *users) for table in space.tables})
+    for space in (kernel, *users):
+        entries = {run.virtual: run.entry for run in space.runs}
+        ranges = [run.range for run in space.runs]
+        found += paging.check_ranges(ranges, entries.__getitem__)
+        found += paging.check_tables(ranges, tables)
+        found += paging.check_entries(
+            (bad, machine.physical.read_entry(bad.entry_address) or 0)
+            for bad in space.bad
+            if bad.reason is FaultReason.RESERVED_BIT and bad.entry_address is not None
         )
-        found += heap_verdict.violations
-        found += _of_regions(process.memory.mappings)
-        entry = machine.physical.read_entry(PhysicalAddress(record.memory.page_directory + slot)) or 0
-        mapped = pages(machine, record.memory.page_directory, lower=True)
-        found += processes.check_process_pages(record, mapped, entry, kernel_entry)
     return found
+
+
+def _of_process(process: Process, record: ProcessRecord, space: Space) -> list[Violation]:
+    blocks = user_blocks(process)
+    directory = record.memory.page_directory
+    checked = user_heap.check_user_heap(record.memory.heap, blocks.nodes, RULES, directory, stop=blocks.stop)
+    said = processes.areas(record, region_nodes(process.memory.mappings).nodes)
+    return [
+        *processes.check_fields(record),
+        *processes.check_pages(space, said),
+        *checked.violations,
+        *_of_regions(process.memory.mappings),
+    ]

@@ -28,7 +28,7 @@ from model.page_entry import (
     reserved_bits,
     root_table,
 )
-from model.paging import BadTable, FaultReason, ReadTable, sign_extend
+from model.paging import BadTable, FaultReason, Range, ReadTable, sign_extend
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
 _TABLE: Final = struct.Struct(f"<{ENTRIES_PER_TABLE}Q")
@@ -72,6 +72,13 @@ class MappedRun:
     rights: Rights
     entry: int
     entry_address: PhysicalAddress
+
+    @property
+    def range(self) -> Range:
+        """Without the entry."""
+        end = VirtualAddress(self.virtual + self.size_bytes)
+        pages = self.size_bytes // self.page_bytes
+        return Range(self.virtual, end, self.physical, self.rights, self.page_bytes, pages)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,9 @@ late.
 from dataclasses import dataclass, field
 from typing import Final
 
-from model.fast.heap import FastHeap
+from model.fast.blocks import FastBlocks
 from model.fast.machine import FastMachine
+from model.layouts import PROCESS
 from model.records import HeapBlock, HeapRules
 from model.trace import Operation, TraceRecord
 
@@ -33,7 +34,7 @@ class LastTouch:
             if block in self.wanted:
                 self.last[block] = record
 
-    def _looked_at(self, heap: FastHeap, record: TraceRecord) -> set[int] | None:
+    def _looked_at(self, heap: FastBlocks, record: TraceRecord) -> set[int] | None:
         """The wanted headers that an operation reads; None for the whole list."""
         match record.operation:
             case Operation.HEAP_MALLOC:
@@ -46,11 +47,13 @@ class LastTouch:
                 around = _around(heap, record.first)
                 rest = record.first + (record.second + 15 & ~15)
                 return around | {rest}
+            case Operation.PROCESS_CREATE if record.result:
+                return self._walk(heap, PROCESS.size_bytes)
             case Operation.HEAP_FREE if self.frees_count:
                 return _around(heap, record.first)
         return set()
 
-    def _walk(self, heap: FastHeap, size_bytes: int) -> set[int] | None:
+    def _walk(self, heap: FastBlocks, size_bytes: int) -> set[int] | None:
         size = size_bytes + 15 & ~15
         if size == 0:
             return set()
@@ -65,7 +68,7 @@ class LastTouch:
         return passed | {end, taken + RULES.header_bytes + size}
 
 
-def _around(heap: FastHeap, pointer: int) -> set[int]:
+def _around(heap: FastBlocks, pointer: int) -> set[int]:
     """A used block and its neighbours in the list."""
     block = pointer - RULES.header_bytes
     word = heap.sizes.get(block, 0)

@@ -91,6 +91,9 @@ class Window:
                 self._range_given(record, record.second, record.third)
             case O.VIRT_FREE:
                 self._ranges.pop(record.third, None)  # parts of ranges may be freed: start anew
+            case O.PROCESS_DESTROY:
+                # §14.6: its mappings end with it, without a record; whose they were is not known here.
+                self._ranges = {manager: held for manager, held in self._ranges.items() if _is_kernels(held)}
 
     def _given(self, record: TraceRecord, size_bytes: int, alignment: int = 16) -> None:
         if not record.result:
@@ -137,6 +140,11 @@ class Window:
         if other is not None:
             self._wrong(record, f"[{start:#x}, {end:#x}) overlaps the range at {other:#x}", "§6.4, §6.5")
         held.give(start, end)
+
+
+def _is_kernels(held: _Held) -> bool:
+    """Whether ranges lie in the upper half."""
+    return not held.starts or held.starts[0] >> 63 == 1
 
 
 def examine(records: Iterable[TraceRecord]) -> Window:

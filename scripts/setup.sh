@@ -19,6 +19,7 @@ PACKAGES=(
     "xorriso          xorriso"
     "mtools           mformat"
     "makedumpfile     makedumpfile"
+    "chromium         chromium"
     "python3          python3"
     "python3-venv     python3"
 )

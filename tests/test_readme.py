@@ -23,7 +23,7 @@ def test_every_command_of_the_table_has_help_and_is_listed(healthy: Stopped) -> 
     commands = set(re.findall(r"^\| `((?:coronel )?\w+)", table, re.M)) - {"coronel"}
     assert commands == {
         *("memcheck", "heapcheck", "pagewalk", "frames", "regions", "processes", "layout"),
-        "coronel status",
+        *("coronel status", "coronel whatis", "snapshot"),
     }
     for command in commands:
         assert re.search(f"^{command} ", listed, re.M)

@@ -1,5 +1,8 @@
 """A dump file as a host: memory and registers out of the file, symbols from the kernel's ELF file."""
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,10 +33,22 @@ class DumpTarget:
         self.cpu = cpu
         self.dump: Dump = open_dump(path)
         self._cr3 = cr3
-        self._kernel = KernelFile(kernel, self)
+        self._kernel = KernelFile(kernel or self._inside(), self)
         count = max(len(self.dump.cpus), 1)
         if not 0 <= cpu < count:
             raise UsageError(f"no CPU {cpu} in the dump: it has {count}, numbered from 0")
+
+    def _inside(self) -> Path | None:
+        """The kernel that the dump itself holds, in a folder that goes with this target."""
+        if self.dump.kernel is None:
+            return None
+        folder = tempfile.mkdtemp(prefix="coronel-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return self.dump.kernel.extract(Path(folder))
+
+    def physical_bits(self) -> int | None:
+        """MAXPHYADDR, where the dump says so."""
+        return self.dump.physical_bits
 
     @cached_property
     def memory(self) -> PhysicalMemory:
@@ -81,7 +96,7 @@ class DumpTarget:
         rows = [("dump", str(self.path)), ("format", dump.form)]
         if dump.cpus:
             rows.append(("cpus", f"{len(dump.cpus)}, looking at CPU {self.cpu}"))
-            rows.append(("efer", f"inferred, a dump has none: {dump.cpus[self.cpu].efer_from}"))
+            rows.append(("efer", dump.cpus[self.cpu].efer_from))
         else:
             rows.append(("cpus", "no registers in this format: 4-level paging with NX is assumed"))
         if self._cr3 is not None:

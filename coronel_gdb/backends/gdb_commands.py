@@ -14,7 +14,7 @@ from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import ExitCode
 
 _EXIT = "coronel_exit"
-_PREFIXED_ONLY = ("status",)  # too common a word for a command of its own
+_PREFIXED_ONLY = ("status", "save", "whatis")  # too common words for commands of their own, or GDB's
 
 
 def install(problems: tuple[tuple[str, str], ...] = ()) -> None:

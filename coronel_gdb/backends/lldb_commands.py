@@ -16,7 +16,7 @@ from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import ExitCode
 
 _EXIT = "coronel_exit"
-_PREFIXED_ONLY = ("status",)  # too common a word for a command of its own
+_PREFIXED_ONLY = ("status", "save", "whatis")  # too common words for commands of their own
 _SUMMARY = "Check a kernel's memory structures against the reference model."
 
 Session = MutableMapping[str, object]

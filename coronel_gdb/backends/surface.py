@@ -28,11 +28,14 @@ def run_line(
     arguments: str | Sequence[str],
     context: Callable[[], Context],
     dialect: Dialect = Dialect.GDB,
+    *,
+    as_page: bool = False,
 ) -> Outcome:
     """Run a command with the arguments as typed (or already split); every `CoronelError` is an outcome.
 
-    `context` is called once the arguments are known to be good. Errors that only a host knows pass through;
-    so does `KeyboardInterrupt`, for which `interrupted` has the words.
+    `as_page`: an HTML page instead of a table. `context` is called once the arguments are known to be good.
+    Errors that only a host knows pass through; so does `KeyboardInterrupt`, for which `interrupted` has the
+    words.
     """
     json_wanted = "--json" in (arguments.split() if isinstance(arguments, str) else arguments)
     try:
@@ -46,6 +49,10 @@ def run_line(
         return failure(command, str(error))
     if json_wanted:
         return Outcome(as_json.render(report), report.exit_code)
+    if as_page:
+        from coronel_gdb.render import as_html
+
+        return Outcome(as_html.render(report), report.exit_code)
     return Outcome(as_table.render(report, dialect, verbose=options.verbose), report.exit_code)
 
 

@@ -129,32 +129,17 @@ LAYOUT_STACK: Final = Code(
 )
 
 PAGE_RIGHTS: Final = Code(
-    "PAGE001", "page writable and executable", "Effective rights allow writing and running."
+    "PAGE001", "page writable and executable", "Effective rights of a kernel page allow writing and running."
 )
 PAGE_USER: Final = Code(
     "PAGE002", "kernel page open to ring 3", "A page of the upper half has the user bit at every level."
 )
 PAGE_NULL: Final = Code("PAGE003", "null guard mapped", "A page at null is mapped.")
-PAGE_TABLE: Final = Code(
-    "PAGE004", "page table mapped", "A page through which a page table can be changed, or ring 3 reaches one."
-)
-PAGE_FREE: Final = Code(
-    "PAGE005", "free frame mapped", "A page leads to a frame that the frame allocator may hand out again."
-)
+PAGE_TABLE: Final = Code("PAGE004", "page table mapped", "A page through which ring 3 reaches a page table.")
 PAGE_RESERVED: Final = Code(
     "PAGE006",
     "reserved bit in an entry",
     "A present entry that no walk can pass: every access through it faults.",
-)
-PAGE_LAYOUT: Final = Code(
-    "PAGE007",
-    "page breaks the address map",
-    "Place, rights or physical address contradict docs/spec.md §2 or §14.4.",
-)
-PAGE_MISSING: Final = Code(
-    "PAGE008",
-    "part of the kernel not mapped",
-    "A part of the image, the stack or the placement area is not mapped.",
 )
 PAGE_FAULT: Final = Code(
     "PAGE009",

@@ -6,7 +6,7 @@ from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.report import Finding
 from model.address_space import STACK_GUARD, STACK_START
-from model.invariants import kernel_layout as rules
+from model.invariants import layout as rules
 from model.invariants.base import Violation
 from model.layouts import Layout, Member
 

@@ -7,6 +7,7 @@ from coronel_gdb.checks.catalogue import Code
 from coronel_gdb.lift.all_spaces import LiftedSpaces, UserSpace
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.report import Finding
+from model.invariants import borders
 from model.invariants import ownership as rules
 from model.invariants.base import Invariant
 from model.invariants.ownership import Conflict
@@ -83,8 +84,8 @@ def marked_findings(spaces: LiftedSpaces, space: AddressSpace) -> list[Finding]:
     first = next(iter(marked.values()))[0]
     code = catalogue.SPACE_USER_BIT
     shown = [*lines[:_SHOWN], *_more(len(lines))]
-    shown.append("rule     no entry of the kernel half has the user bit (docs/spec.md §2, §5.2)")
-    data = {"invariant": "space.user_bit", "places": places}
+    shown.append(_rule(borders.USER_BIT))
+    data = {"invariant": borders.USER_BIT.id, "places": places}
     return [
         Finding(code.code, code.title, first.virtual, tuple(shown), data, (f"pagewalk {first.virtual:#x}",))
     ]
@@ -99,10 +100,10 @@ def border_findings(spaces: LiftedSpaces) -> list[Finding]:
             slots = ", ".join(map(str, user.differing))
             lines = (
                 f"{user.space.name}: PML4 {user.space.root:#x} differs from the kernel's in slots {slots}",
-                "rule     the upper half of every process is the kernel's (docs/spec.md §5.5)",
+                _rule(borders.UPPER_HALF),
             )
             data = {
-                "invariant": "space.upper_half",
+                "invariant": borders.UPPER_HALF.id,
                 "root": user.space.root,
                 "process": user.process.address,
                 "slots": list(user.differing),
@@ -114,9 +115,9 @@ def border_findings(spaces: LiftedSpaces) -> list[Finding]:
         rows = (
             *(f"{run.virtual:#x}: {run.size_bytes // PAGE_BYTES} pages" for run in low[:_SHOWN]),
             *_more(len(low)),
-            "rule     the lower half of the kernel directory is empty (docs/spec.md §2)",
+            _rule(borders.LOWER_HALF),
         )
-        data = {"invariant": "space.lower_half", "places": [run.virtual for run in low]}
+        data = {"invariant": borders.LOWER_HALF.id, "places": [run.virtual for run in low]}
         findings.append(Finding(code.code, code.title, low[0].virtual, rows, data))
     return findings
 
@@ -137,7 +138,7 @@ def _finding(
         virtual = claim.virtual + first.start - claim.start
         lines.append(f"path     {claim.who}, {virtual:#x}:")
         lines += [f"  {step}" for step in _path(space, PhysicalAddress(claim.root), VirtualAddress(virtual))]
-    lines.append(f"rule     {rule.formula} ({rule.reason})")
+    lines.append(_rule(rule))
     places = [_place(conflict, space, users) for conflict in group]
     data = {"invariant": rule.id, "frames": frames, "places": places}
     command = f"frames --owner {first.start:#x}"
@@ -182,6 +183,10 @@ def _where(claim: Claim, start: int) -> str:
 
 def _claimant(claim: Claim) -> str:
     return f"{claim.owner.name} {claim.who}"
+
+
+def _rule(rule: Invariant) -> str:
+    return f"rule     {rule.formula} ({rule.reason})"
 
 
 def _more(count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Findings about an address space: its rights, its tables, its layout, and who walks it otherwise."""
+"""Findings about an address space: its rights, its tables, and who walks it otherwise."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.report import Finding
-from model.invariants import layout, paging
+from model.invariants import paging
 from model.invariants.base import Invariant, Violation
 
 QEMU_AGREES = Invariant(
@@ -17,10 +17,7 @@ _CODES = {
     paging.KERNEL_PRIVATE: catalogue.PAGE_USER,
     paging.NULL_GUARD: catalogue.PAGE_NULL,
     paging.TABLE_PRIVATE: catalogue.PAGE_TABLE,
-    paging.FREE_UNMAPPED: catalogue.PAGE_FREE,
     paging.WELL_FORMED: catalogue.PAGE_RESERVED,
-    layout.LAYOUT: catalogue.PAGE_LAYOUT,
-    layout.COMPLETE: catalogue.PAGE_MISSING,
     QEMU_AGREES: catalogue.PAGE_WALKS,
 }
 

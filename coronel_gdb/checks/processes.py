@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.report import Finding
-from model.invariants import process_list as rules
+from model.invariants import processes as rules
 from model.invariants.base import Violation
 
 _CODES = {
     rules.LIST: catalogue.PROC_LIST,
     rules.ORDER: catalogue.PROC_LIST,
     rules.STATE: catalogue.PROC_FIELD,
+    rules.NAME: catalogue.PROC_FIELD,
     rules.DIRECTORY: catalogue.PROC_FIELD,
     rules.RANGES: catalogue.PROC_FIELD,
     rules.PAGE_PLACE: catalogue.PROC_PAGES,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from coronel_gdb.checks.foundations import foundation_findings
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, KernelError
-from coronel_gdb.lift.activity import lock_words
+from coronel_gdb.lift.activity import A_PROCESS, lock_words
 from coronel_gdb.lift.boot_map import read_boot_map
 from coronel_gdb.report import Absent, Finding, Report
 from model.address_space import STACK_END, STACK_START
@@ -70,7 +70,7 @@ def manager_findings(survey: Survey, report: Report) -> list[Finding]:
 
 def entry_findings(survey: Survey, report: Report) -> list[Finding]:
     """Entries of the kernel's tables, of those of all processes, and of the top table in CR3."""
-    if not survey.stands_still(report, _TABLES, "page tables", "an address space"):
+    if not survey.stands_still(report, _TABLES, "page tables", A_PROCESS):
         return []
     try:
         spaces = survey.spaces

@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Set
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.frames import frame_findings
@@ -15,7 +16,7 @@ from coronel_gdb.lift.frames import managed_frames
 from coronel_gdb.report import Absent, Finding, Report, Table
 from model.invariants import ownership
 from model.ledger import Claim, Owner, Segment
-from model.types import PAGE_BYTES, align_down
+from model.types import PAGE_BYTES, PhysicalAddress, align_down
 
 _SHOWN_ROWS = 200
 
@@ -81,16 +82,27 @@ def _views(survey: Survey, report: Report, options: argparse.Namespace) -> None:
         _listing(report, "lost", [Segment(c.start, c.end, ()) for c in lost])
 
 
-def ledger_findings(survey: Survey, report: Report) -> list[Finding]:
-    """Frames with two owners, or none; what keeps that from being judged is noted in the report."""
+def ledger_findings(
+    survey: Survey, report: Report, roots: Set[PhysicalAddress] | None = None
+) -> list[Finding]:
+    """Frames with two owners, or none; what keeps that from being judged is noted in the report.
+
+    With `roots`, only frames to which a page of these spaces leads.
+    """
     if survey.busy:
         why = f"busy: {survey.busy} being changed; `finish` the operation and check again"
         report.not_checked.append(Absent("owners of the frames", why))
         return []
     conflicts = survey.conflicts
+    if roots is not None:
+        conflicts = [each for each in conflicts if any(_is_page(claim, roots) for claim in each.claims)]
     report.checked += len(ownership.ALL)
     report.not_checked += [Absent(ownership.LOST.formula, why) for why in survey.ledger.incomplete]
     return ownership_findings(conflicts, survey.context.space, survey.spaces.users)
+
+
+def _is_page(claim: Claim, roots: Set[PhysicalAddress]) -> bool:
+    return claim.owner is not Owner.TABLE and claim.root in roots
 
 
 def _owner(survey: Survey, address: int) -> Report:

@@ -13,7 +13,7 @@ from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.errors import CoronelError, UsageError
-from coronel_gdb.lift.activity import is_held
+from coronel_gdb.lift.activity import A_PROCESS, is_held
 from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.space import Run
@@ -88,7 +88,7 @@ def user_report(survey: Survey, process: Process, options: argparse.Namespace | 
     context = survey.context
     profile, heap = context.profile.heap, process.memory.heap
     noun = f"heap of process {process.pid} ({process.title or 'no name'})"
-    if is_held(heap.locked) or "an address space" in survey.changing:
+    if is_held(heap.locked) or A_PROCESS in survey.changing:
         return busy("heapcheck", noun)
     space = context.space_of(PhysicalAddress(process.memory.page_directory))
     user = lift_user_heap(space, process, profile)

@@ -11,8 +11,8 @@ from coronel_gdb.lift.pointer import image_u64
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import Absent, Report, Table
 from model import layouts
-from model.invariants import kernel_layout
-from model.invariants.kernel_layout import Area, check_kernel_pages, check_space, check_symbols, kernel_areas
+from model.invariants import layout as rules
+from model.invariants.layout import Area, check_kernel_pages, check_space, check_symbols, kernel_areas
 from model.types import PAGE_BYTES, align_up
 
 _SYMBOLS = ("text_start", "text_end", "rodata_start", "rodata_end", "data_start", "bss_end", "end")
@@ -27,19 +27,19 @@ def layout_report(survey: Survey) -> Report:
     """All of it; what cannot be judged is a row of its own."""
     context = survey.context
     report = Report("layout", "")
-    symbols = _symbols(context)
-    placement_end = align_up(_value(context, "placement"), PAGE_BYTES)
+    symbols, placement_end = _symbols(context), _placement_end(context)
     areas = kernel_areas(symbols, placement_end)
+    allowed = [area for area in areas if area.rights]
     violations = check_symbols(symbols) + check_kernel_pages(survey.spaces.kernel, areas)
     try:
         manager = survey.regions.manager
         found = check_space(manager.start, manager.end, placement_end)
         violations += [replace(violation, subject=manager.address) for violation in found]
     except CoronelError as error:
-        report.not_checked.append(Absent(kernel_layout.SPACE.formula, str(error)))
+        report.not_checked.append(Absent(rules.SPACE.formula, str(error)))
     report.findings += layout_findings(violations)
     report.findings += stack_findings(context.target.register("cr2"))
-    report.checked = len(kernel_layout.ALL) * len(areas) + 1
+    report.checked = len(rules.ALL) * len(allowed) + 1
     _structures(context.profile, report)
     report.not_checked += [
         Absent(
@@ -48,7 +48,7 @@ def layout_report(survey: Survey) -> Report:
         )
         for bad in survey.spaces.kernel.bad
     ]
-    rows = [(a.name, a.start, a.end, a.rights, _mapped(survey, a)) for a in areas]
+    rows = [(a.name, a.start, a.end, a.rights, _mapped(survey, a)) for a in allowed]
     columns = ("area", "start", "end", "rights", "pages mapped")
     report.tables.append(Table("areas", columns, rows, frozenset({"start", "end"})))
     count = len(report.findings)
@@ -58,6 +58,11 @@ def layout_report(survey: Survey) -> Report:
         else f"the kernel is laid out as specified: {report.checked} rules hold"
     )
     return report
+
+
+def areas_of(context: Context) -> list[Area]:
+    """The table of docs/spec.md §2 for this kernel; `KernelError` where it lacks a symbol."""
+    return kernel_areas(_symbols(context), _placement_end(context))
 
 
 def _symbols(context: Context) -> dict[str, int]:
@@ -71,12 +76,12 @@ def _symbols(context: Context) -> dict[str, int]:
     return found
 
 
-def _value(context: Context, role: str) -> int:
-    name = context.profile.image.get(role)
+def _placement_end(context: Context) -> int:
+    name = context.profile.image.get("placement")
     variable = context.target.symbol(name) if name else None
     if variable is None:
-        raise KernelError(f"layout: the kernel has no symbol {name or role}")
-    return image_u64(context.space, variable)
+        raise KernelError(f"layout: the kernel has no symbol {name or 'for the placement area'}")
+    return align_up(image_u64(context.space, variable), PAGE_BYTES)
 
 
 def _structures(profile: ResolvedProfile, report: Report) -> None:

@@ -5,18 +5,17 @@ from pathlib import Path
 
 from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.commands.walks.address import explain_fault, operation_of, walk_one
-from coronel_gdb.commands.walks.audit import Audit, Audited, shares_upper_half
+from coronel_gdb.commands.walks.audit import audit
 from coronel_gdb.commands.walks.comparison import compare_one, compare_space
 from coronel_gdb.commands.walks.difference import difference
-from coronel_gdb.commands.walks.listing import chosen, describe, missing
+from coronel_gdb.commands.walks.listing import chosen, describe
 from coronel_gdb.commands.walks.reverse import find_physical
-from coronel_gdb.errors import KernelError, ReadFault, UsageError
-from coronel_gdb.lift.kernel_image import KernelImage, read_image
+from coronel_gdb.errors import KernelError, UsageError
 from coronel_gdb.lift.saved import load, save
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.lift.spaces import KnownSpaces, known_spaces, opened, space_of_process
 from coronel_gdb.lift.whole import whole_space
-from coronel_gdb.profiles.schema import ListProfile, ResolvedProfile
+from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import Absent, Report
 from model.types import PhysicalAddress
 
@@ -128,48 +127,19 @@ def _every(context: Context, space: AddressSpace, options: argparse.Namespace) -
 
 
 def _audit(context: Context, space: AddressSpace, options: argparse.Namespace) -> Report:
-    kernel = context.space
-    known = _known(context, space, options)
-    image, frames, why = _described(context, kernel)
-    audit = Audit(context.target, kernel, image, frames, why, context.progress)
-    wanted, tables, total = [], set(), 0
-    directory = context.space_of(image.directory) if image is not None else kernel
-    for one, its_space in opened(known, kernel):
-        pages = whole_space(its_space, progress=context.progress)
-        tables |= set(pages.tables)
-        if options.every_process or its_space.root == space.root:
-            own_upper = one.root == directory.root or not shares_upper_half(its_space, directory)
-            lone = not options.every_process
-            wanted.append(Audited(one, its_space, pages, own_upper or lone))
-    audit.know_tables(tables)
+    spaces = _known(context, space, options)
+    known = list(opened(spaces, context.space))
+    wanted = [(one, its) for one, its in known if options.every_process or its.root == space.root]
     report = Report("pagewalk", "")
-    for audited in wanted:
-        audit.judge(audited)
-        total += audited.pages.count
-        report.not_checked += missing(audited.pages)
-        if not options.every_process:
-            report.facts.append(("cr3", f"{audited.space.root:#x}, {audited.known.name}"))
-    audit.report(report)
+    total = audit(context, known, wanted, report)
     if options.every_process:
-        _missing(report, known)
+        _missing(report, spaces)
+    else:
+        report.facts += [("cr3", f"{its.root:#x}, {one.name}") for one, its in wanted]
     findings = len(report.findings)
     verdict = f"{findings} finding{'s' * (findings != 1)}" if findings else "sound as far as checked"
     report.summary = f"{verdict}: {total:,} pages in {len(wanted)} address space{'s' * (len(wanted) != 1)}"
     return report
-
-
-def _described(context: Context, space: AddressSpace) -> tuple[KernelImage | None, ListProfile | None, str]:
-    """The kernel's image and frames when docs/spec.md describes it and §2 holds already, else why not."""
-    try:
-        profile = context.profile
-        image = read_image(context.target, space)
-    except (KernelError, ReadFault) as error:
-        return None, None, str(error)
-    if image is None:
-        return None, None, f"profile {profile.name} has no layout"
-    if not image.directory:
-        return None, None, "before boot step 9, docs/spec.md §2 does not hold yet"
-    return image, profile.frames, ""
 
 
 def _missing(report: Report, known: KnownSpaces) -> None:
@@ -220,7 +190,7 @@ COMMAND = Command(
         ),
         Option(
             "--audit",
-            "check W^X, user bits, null guard, page tables; with a known kernel its layout and free frames",
+            "check W^X, user bits, null guard, page tables; with a known kernel its layout and frames",
         ),
         Option("--find-physical", "every mapping of that physical page in every known address space", "P"),
         Option("--writable", "list only what can be written"),

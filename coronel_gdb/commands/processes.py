@@ -1,23 +1,26 @@
 """`processes`: every process with its layout, and the proof that nothing crosses between their spaces."""
 
 import argparse
+from collections.abc import Iterable, Iterator
 
 from coronel_gdb.checks.ownership import border_findings, marked_findings, ownership_findings
 from coronel_gdb.checks.processes import process_findings
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
-from coronel_gdb.lift.all_spaces import LiftedSpaces
+from coronel_gdb.lift.activity import A_PROCESS
+from coronel_gdb.lift.all_spaces import LiftedSpaces, UserSpace
 from coronel_gdb.lift.ledger import gather
 from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
 from coronel_gdb.lift.regions import lift_list
 from coronel_gdb.report import Absent, Finding, Report, Table
-from model.invariants import ownership, process_list
+from model.address_space import USER_HEAP_START
+from model.invariants import borders, ownership
+from model.invariants import processes as rules
 from model.invariants.base import Violation
 from model.ledger import sweep
 from model.types import PAGE_BYTES
 
 _STATES = {0: "ready", 1: "paused", 2: "ended"}
-_BORDERS = 3  # the user bit, the upper half, the lower half of the kernel directory
 
 
 def run(context: Context, _: argparse.Namespace) -> Report:
@@ -34,7 +37,7 @@ def processes_report(survey: Survey) -> Report:
     listed, spaces = survey.listed, survey.spaces
     report = Report("processes", "")
     findings = report.findings
-    still = survey.stands_still(report, "processes", "an address space", "page tables")
+    still = survey.stands_still(report, "processes", A_PROCESS, "page tables")
     if still:
         findings += list_findings(context, listed, spaces) + isolation_findings(context, spaces)
     count = len(listed.processes)
@@ -46,9 +49,7 @@ def processes_report(survey: Survey) -> Report:
     else:
         report.summary = sound if still else f"{processes}, being changed"
     report.checked = still * (
-        len(process_list.PER_LIST)
-        + (len(process_list.PER_PROCESS) + len(ownership.ISOLATION)) * count
-        + _BORDERS
+        len(rules.PER_LIST) + (len(rules.PER_PROCESS) + len(ownership.ISOLATION)) * count + len(borders.ALL)
     )
     report.facts += [
         ("spaces", f"{len(spaces.all)} (the kernel's and one a process), {entries:,} page tables"),
@@ -63,7 +64,7 @@ def processes_report(survey: Survey) -> Report:
             _pages(spaces, number + 1),
             _kib(process.memory.code_end - process.memory.code_start),
             _kib(process.memory.data_end - process.memory.data_start),
-            _kib(process.memory.heap.heap_current - process_list.HEAP_START),
+            _kib(process.memory.heap.heap_current - USER_HEAP_START),
             _kib(process.memory.stack_end - process.memory.stack_start),
             process.address,
         )
@@ -77,15 +78,18 @@ def processes_report(survey: Survey) -> Report:
 
 def list_findings(context: Context, listed: LiftedProcesses, spaces: LiftedSpaces) -> list[Finding]:
     """What is wrong with the list, with a process's own fields, or with its pages against them."""
-    violations: list[Violation] = process_list.check_list(
-        listed.processes, listed.head, stop=listed.stop, repeats=listed.repeats
-    )
+    violations: list[Violation] = rules.check_list(listed.processes, listed.head, stop=listed.stop)
     for user in spaces.users:
-        violations += process_list.check_fields(user.process)
-        regions = lift_list(user.process.memory.mmap, context.space, context.profile.regions.node).regions
-        said = process_list.areas(user.process, regions)
-        violations += process_list.check_pages(user.process, user.space, said)
+        violations += rules.check_fields(user.process)
+    violations += page_violations(context, spaces.users)
     return process_findings(violations)
+
+
+def page_violations(context: Context, users: Iterable[UserSpace]) -> Iterator[Violation]:
+    """What is wrong with the pages of processes, against what each says it has."""
+    for user in users:
+        regions = lift_list(user.process.memory.mmap, context.space, context.profile.regions.node).regions
+        yield from rules.check_pages(user.space, rules.areas(user.process, regions))
 
 
 def isolation_findings(context: Context, spaces: LiftedSpaces) -> list[Finding]:

@@ -8,7 +8,7 @@ from coronel_gdb.checks.regions import mapped_findings, region_findings
 from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError
-from coronel_gdb.lift.activity import is_held
+from coronel_gdb.lift.activity import A_PROCESS, is_held
 from coronel_gdb.lift.regions import LiftedRegions, lift_list, lift_spares
 from coronel_gdb.report import Absent, Report, Table
 from model.invariants.regions import ALL, check_regions, check_spares
@@ -59,7 +59,7 @@ def regions_report(survey: Survey) -> Report:
 def _processes(survey: Survey, report: Report) -> None:
     """The mmap regions of every process; its pages against them are the business of `processes`."""
     processes = survey.listed.processes
-    if processes and not survey.stands_still(report, "mmap regions of processes", "an address space"):
+    if processes and not survey.stands_still(report, "mmap regions of processes", A_PROCESS):
         processes = []
     for process in processes:
         manager = process.memory.mmap

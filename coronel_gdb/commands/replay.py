@@ -5,37 +5,34 @@ import argparse
 from coronel_gdb.checks.catalogue import TRACE_FREE_MAPPED, TRACE_MISUSE
 from coronel_gdb.checks.misuse import free_mapped_finding, last_free, misuse_finding
 from coronel_gdb.checks.replay import (
-    PlaceOf,
     bad_record_finding,
-    contradiction_finding,
     damage_finding,
     divergence_finding,
     first_divergence,
 )
 from coronel_gdb.commands.command import Command, Context, Option, busy
+from coronel_gdb.commands.replays.minimised import add_minimised
+from coronel_gdb.commands.replays.user_side import add_user_side
+from coronel_gdb.commands.replays.window import add_window
 from coronel_gdb.errors import CoronelError
+from coronel_gdb.lift.activity import A_PROCESS, under_way
 from coronel_gdb.lift.boot import BootState, lift_boot
 from coronel_gdb.lift.compared import Comparison, Mismatch, compare
-from coronel_gdb.lift.frames import read_manager
-from coronel_gdb.lift.heap import read_heap
 from coronel_gdb.lift.places import Places
-from coronel_gdb.lift.regions import lift_regions
 from coronel_gdb.lift.trace import LiftedTrace, lift_trace
 from coronel_gdb.profiles.resolve import find
 from coronel_gdb.profiles.trace import ReplayProfile, resolve_replay
-from coronel_gdb.report import Absent, Report, Table
+from coronel_gdb.report import Absent, Report
 from model.errors import ErrorKind
-from model.fast.heap import HeapHabits
+from model.fast.blocks import HeapHabits
 from model.fast.machine import FastMachine
 from model.layouts import HEAP_BLOCK
-from model.minimised import Minimised, minimise_models, minimise_recorded
 from model.refusals import MISUSE, Refusals, Refused, count_errors, mapped_free_frames
 from model.replay import Divergence, Replayed, is_interleaved, is_refusal, replay
 from model.touched import LastTouch
-from model.trace import TraceRecord, call
-from model.window import examine
 
 _SHOWN = 8
+_PLURALS = {"process": "processes", "array of frame nodes": "arrays of frame nodes"}
 _MISUSE_CODES = (TRACE_MISUSE.code, TRACE_FREE_MAPPED.code)
 
 
@@ -51,7 +48,10 @@ def report(context: Context, profile: ReplayProfile, *, minimize: bool, as_fixed
     if trace.locked:
         return busy("replay", "trace")
     run = _Run(context, profile, trace, minimize=minimize, as_fixed=as_fixed)
-    return run.window() if trace.lost else run.whole()
+    if trace.lost:
+        add_window(run.report, trace, run.place)
+        return run.report
+    return run.whole()
 
 
 class _Run:
@@ -101,6 +101,7 @@ class _Run:
         comparison = self._compare(boot, booted, machine, outcome, parted)
         if outcome.divergence is None:
             self._misuse(booted, machine, parted)
+        add_user_side(report, machine, outcome, comparison, self.place)
         self._summary(outcome, parted, comparison)
         return report
 
@@ -120,14 +121,6 @@ class _Run:
             ("model", habits),
             ("operations", f"{outcome.performed:,} replayed, {outcome.nested:,} nested ones compared"),
         ]
-        if outcome.unknown:
-            parts = ", ".join(
-                f"{count:,} {call(number, ()).removesuffix('()')}"
-                for number, count in sorted(outcome.unknown.items())
-            )
-            report.facts.append(
-                ("by parts", f"{parts}: what they called was replayed, not their own results")
-            )
         if len({record.cpu for record in records}) > 1:
             report.facts.append(("CPUs", "operations of several CPUs, in the order in which they ended"))
         report.checked += outcome.performed + outcome.nested
@@ -140,36 +133,15 @@ class _Run:
             divergence_finding(parted, address, agreed, self.place, interleaved=mixed)
         )
         if self.minimize:
-            self._minimised(parted, booted)
-
-    def _minimised(self, parted: Divergence, booted: FastMachine) -> None:
-        """The shortest part of the trace that still diverges, as a table."""
-        performed: list[TraceRecord] = []
-        replay(booted.fresh(), self.trace.records, watch=lambda _, record: performed.append(record))
-        if not performed or performed[-1] != parted.root:
-            self.report.facts.append(
-                ("minimized", "not possible: the operation is replayed by its parts only")
+            add_minimised(
+                self.report,
+                self.trace.records,
+                parted,
+                booted,
+                self.place,
+                self.profile,
+                as_fixed=self.as_fixed,
             )
-            return
-        quirky = self.profile.habits()
-        known = self.as_fixed and self.profile.quirks and self._explained(parted, booted.fresh(quirky))
-        if known:
-            found = minimise_models(performed, booted.fresh, lambda: booted.fresh(quirky))
-        else:
-            found = minimise_recorded(performed, parted, booted.fresh)
-        against = (
-            "the models as it is and as fixed disagree" if known else "the kernel's result is not the model's"
-        )
-        more = ", perhaps not the shortest: the search was cut off" if found.exhausted else ""
-        self.report.facts.append(
-            ("minimized", f"{len(found.steps):,} of {found.of:,} operations, after which {against}{more}")
-        )
-        self.report.tables.append(_table(found, self.place))
-
-    def _explained(self, parted: Divergence, machine: FastMachine) -> bool:
-        """Whether the model with the known quirks agrees where the fixed one does not."""
-        outcome = replay(machine, self.trace.records)
-        return outcome.divergence is None or outcome.divergence.sequence > parted.sequence
 
     def _compare(
         self,
@@ -190,6 +162,7 @@ class _Run:
             boot.machine.heap.fields.address,
             fields.address,
             fields.get("nodes_"),
+            processes=self._processes_at_rest(machine),
         )
         self.report.facts.append(("compared", _compared(comparison)))
         self.report.checked += sum(comparison.structures.values())
@@ -217,16 +190,24 @@ class _Run:
             return "an operation is under way: `finish` it and replay again"
         if machine.unsound:
             return f"the model cannot follow: {machine.unsound}"
-        context, profile = self.context, self.context.profile
-        try:
-            locked = (
-                read_heap(context.target, context.space, profile.heap).locked,
-                read_manager(context.target, context.space, profile.frames).locked,
-                lift_regions(context.target, context.space, profile.regions).manager.locked,
-            )
-        except CoronelError as error:
-            return str(error)
-        return "a manager's lock is held: `finish` the operation and replay again" if any(locked) else ""
+        busy = [noun for noun in self._under_way() if noun != A_PROCESS]
+        if busy:
+            return f"{busy[0]}: an operation is under way, `finish` it and replay again"
+        return ""
+
+    def _under_way(self) -> tuple[str, ...]:
+        return under_way(self.context.target, self.context.space, self.context.profile)
+
+    def _processes_at_rest(self, machine: FastMachine) -> bool:
+        """Whether the processes' objects can be compared; a row says why not."""
+        why = ""
+        if A_PROCESS in self._under_way():
+            why = "a process is being changed: `finish` it and replay again"
+        elif machine.processes.lost:
+            why = "one of them was made or changed in a way that the model does not follow"
+        if why:
+            self.report.not_checked.append(Absent("the objects of processes", why))
+        return not why
 
     def _damage(
         self,
@@ -303,35 +284,6 @@ class _Run:
             text += f"; {misused} misuse{'s' * (misused != 1)} of an allocator"
         report.summary = text
 
-    # What the last records prove by themselves.
-
-    def window(self) -> Report:
-        """The beginning is lost: only contradictions among the records that are left can be found."""
-        report, trace = self.report, self.trace
-        window = examine(trace.records)
-        for found in window.contradictions[:_SHOWN]:
-            address = trace.address + found.record.sequence % trace.capacity * 64
-            report.findings.append(contradiction_finding(found, address, self.place))
-        wrong = len(window.contradictions)
-        verdict = f"{wrong} contradict the specification" if wrong else "none of them contradicts another"
-        report.summary = (
-            f"the first {trace.lost:,} records are lost; of the last {len(trace.records):,} {verdict}"
-        )
-        report.facts.append(
-            (
-                "proved",
-                f"{window.proved:,} results: nothing is given twice, and the frame freed last comes first",
-            )
-        )
-        report.checked = window.proved
-        report.not_checked.append(
-            Absent(
-                "memory, and the results that depend on what is lost",
-                f"boot the kernel with trace={_enough(trace.next)} to keep every record",
-            )
-        )
-        return report
-
 
 def _counts_corruption(mismatch: Mismatch) -> bool:
     """Whether the heap counted refusals for corruption that the model did not: a `free` may be among them."""
@@ -339,30 +291,12 @@ def _counts_corruption(mismatch: Mismatch) -> bool:
     return mismatch.piece.noun == "heap object" and any(field.name == name for field in mismatch.fields)
 
 
-def _enough(records: int) -> int:
-    return 1 << min(20, records.bit_length())
-
-
 def _compared(comparison: Comparison) -> str:
     parts = ", ".join(
-        f"{count:,} {noun}{'s' * (count != 1)}" for noun, count in comparison.structures.items()
+        f"{count:,} {noun if count == 1 else _PLURALS.get(noun, f'{noun}s')}"
+        for noun, count in comparison.structures.items()
     )
     return f"{comparison.bytes_compared:,} bytes: {parts}"
-
-
-def _table(found: Minimised, place: PlaceOf) -> Table:
-    rows = [
-        (
-            done.record.sequence,
-            call(done.record.operation, done.arguments),
-            done.record.result,
-            done.result,
-            place(done.record),
-        )
-        for done in found.steps
-    ]
-    columns = ("record", "operation", "kernel", "model", "called from")
-    return Table("shortest trace", columns, rows, frozenset({"kernel", "model"}))
 
 
 COMMAND = Command(

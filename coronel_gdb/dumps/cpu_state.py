@@ -23,7 +23,7 @@ _EFER_LME, _EFER_LMA, _EFER_NXE = 1 << 8, 1 << 10, 1 << 11
 
 @dataclass(frozen=True, slots=True)
 class CpuState:
-    """The registers of one CPU by GDB's names; `efer` is inferred and `efer_from` says from what."""
+    """The registers of one CPU by GDB's names; `efer_from` says where `efer` is from."""
 
     registers: Mapping[str, int]
     efer_from: str
@@ -69,4 +69,4 @@ def _state(data: bytes, *, long_mode: bool) -> CpuState:
     values["efer"] = _EFER_LME | _EFER_LMA | _EFER_NXE if active else 0
     why = "CS is a 64-bit segment" if proved else "the dump is marked x86-64"
     where = f"LMA since {why}, NXE assumed" if active else "no 64-bit paging in CR0 and CR4"
-    return CpuState(values, where)
+    return CpuState(values, f"inferred, a dump has none: {where}")

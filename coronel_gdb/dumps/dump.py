@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from coronel_gdb.dumps.cpu_state import CpuState
@@ -22,11 +23,19 @@ class DumpMemory(Protocol):
         """Physical [start, end) of what the dump describes, ascending."""
 
 
+class KernelInside(Protocol):
+    """The kernel's ELF file inside a dump."""
+
+    def extract(self, folder: Path) -> Path:
+        """Write it into a folder; `DumpError` when that cannot be done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dump:
     """A recognised file: `form` names the format, `cpus` is empty when it holds no registers.
 
     `physical_addresses`: the file's segments show a debugger physical addresses as if they were virtual.
+    `kernel`: the kernel's file, where the dump holds it; `physical_bits`: MAXPHYADDR, where it says so.
     """
 
     form: str
@@ -34,3 +43,5 @@ class Dump:
     cpus: tuple[CpuState, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     physical_addresses: bool = field(default=False, kw_only=True)
+    kernel: KernelInside | None = field(default=None, kw_only=True)
+    physical_bits: int | None = field(default=None, kw_only=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coronel_gdb.dumps import elf_core, flattened, kdump, raw
+from coronel_gdb.dumps import elf_core, flattened, kdump, raw, small
 from coronel_gdb.dumps.dump import Dump
 from coronel_gdb.dumps.source import FileSource
 from coronel_gdb.errors import DumpError
@@ -43,6 +43,8 @@ def open_dump(path: Path) -> Dump:
         if not inner.complete:
             raise DumpError(f"{path} is truncated: its header was to come last")
         raise DumpError(f"{path} is a flattened file, but neither kdump nor ELF is in it")
+    if head.startswith(small.MAGIC):
+        return small.open_small(source)
     for magic, name in _OTHERS:
         if head.startswith(magic):
             raise DumpError(f"{path} is {name}")

@@ -6,15 +6,20 @@ before the last part when it is local to its file), and looked up as it stands.
 
 import mmap
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from coronel_gdb.errors import KernelError
+from coronel_gdb.layout.symbol_names import source_name
 
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
+_LOOKED_BACK = 64  # symbols that begin at or before an address: aliases, labels inside a function
+_EXECUTABLE = 1
 _SYMTAB, _LOAD, _NOTE, _FUNCTION = 2, 1, 4, 2
 _ANONYMOUS = "(anonymous namespace)"
 
@@ -57,7 +62,8 @@ class SymbolFile:
         try:
             self.segments = tuple(self._segments(_LOAD))
             self.notes = tuple(self._segments(_NOTE))
-            self._symbols = dict(self._read())
+            self._all = tuple(self._read())  # names that are local to files can be there twice
+            self._symbols = dict(self._all)
         except (struct.error, ValueError, IndexError, OverflowError) as error:
             raise KernelError(f"the kernel file {path} is damaged: {error}") from error
         if not self._symbols:
@@ -71,6 +77,39 @@ class SymbolFile:
             if found is not None:
                 return found
         return self._function(name)
+
+    def around(self, address: int) -> tuple[str, Symbol] | None:
+        """The function or variable that an address lies in, by its name in the source; None for neither.
+
+        A label without a size (assembly has them) counts for the code behind it.
+        """
+        addresses, rows = self._ascending
+        at = bisect_right(addresses, address)
+        label: tuple[str, Symbol] | None = None
+        for encoded, symbol in rows[max(0, at - _LOOKED_BACK) : at][::-1]:
+            if address < symbol.address + symbol.size_bytes:
+                return source_name(encoded.decode(errors="replace")), symbol
+            if symbol.size_bytes and symbol.is_function:
+                break  # a label before this function does not reach beyond it
+            if label is None and self._is_code(symbol.address) and self._is_code(address):
+                label = source_name(encoded.decode(errors="replace")), symbol
+        return label
+
+    @cached_property
+    def _ascending(self) -> tuple[list[int], list[tuple[bytes, Symbol]]]:
+        """All symbols by their address; of several at one, functions and large ones come last."""
+        rows = sorted(
+            self._all,
+            key=lambda row: (row[1].address, row[1].is_function, row[1].size_bytes, row[0]),
+        )
+        return [symbol.address for _, symbol in rows], rows
+
+    def _is_code(self, address: int) -> bool:
+        return any(
+            segment.flags & _EXECUTABLE
+            and segment.virtual <= address < segment.virtual + segment.memory_bytes
+            for segment in self.segments
+        )
 
     def bytes_of(self, segment: LoadSegment) -> bytes:
         """What the file holds of a segment."""

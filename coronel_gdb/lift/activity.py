@@ -13,6 +13,8 @@ from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
 from model.types import VirtualAddress
 
+A_PROCESS = "an address space"
+"""What a profile calls the list of processes, the memory of one, or a space that no list has."""
 _U32 = 4
 _HELD = 1
 _MOST_CHANGES = 1 << 10  # one inside another counts again (§14.8), but no stack holds so many

@@ -16,8 +16,16 @@ from model.fast.materialised import (
     page_tables,
     region_manager,
 )
-from model.layouts import HEAP_BLOCK, Member
-from model.types import PhysicalAddress, VirtualAddress
+from model.fast.materialised_processes import (
+    mmap_nodes,
+    process_list,
+    process_object,
+    settle_rights,
+    user_headers,
+)
+from model.fast.process import FastProcess
+from model.layouts import HEAP_BLOCK, PROCESS, Member
+from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
 _HEADER_BYTES = HEAP_BLOCK.size_bytes
 _COUNTED_HEADER_BYTES = sum(byte == 0xFF for byte in HEADER_MASK)
@@ -68,13 +76,26 @@ class Comparison:
     mismatches: list[Mismatch] = field(default_factory=list)
     unreadable: list[tuple[str, int, str]] = field(default_factory=list)
     """Noun, address, reason."""
+    overwritten: dict[int, int] = field(default_factory=dict)
+    """Process → how many headers of its heap are not what its calls left: it can write them itself."""
 
 
 def compare(
-    space: AddressSpace, machine: FastMachine, heap: VirtualAddress, frames: VirtualAddress, nodes: int
+    space: AddressSpace,
+    machine: FastMachine,
+    heap: VirtualAddress,
+    frames: VirtualAddress,
+    nodes: int,
+    *,
+    processes: bool,
 ) -> Comparison:
-    """Compare headers, managers, nodes and page tables; the data of blocks is the kernel's own affair."""
+    """Compare headers, managers, nodes and page tables; the data of blocks is the kernel's own affair.
+
+    Without `processes` their objects are left out: one of them is being changed, or not all are known.
+    """
     comparison = Comparison()
+    if processes:
+        _compare_processes(comparison, space, machine)
     _compare_headers(comparison, space, machine)
     for piece in (
         heap_object(machine.heap, heap),
@@ -89,6 +110,64 @@ def compare(
             lambda piece: space.memory.read(PhysicalAddress(piece.address), len(piece.data)),
         )
     return comparison
+
+
+def _compare_processes(comparison: Comparison, space: AddressSpace, machine: FastMachine) -> None:
+    """The list, every object with its nodes, and the headers of the processes' heaps."""
+
+    def read(piece: Piece) -> bytes:
+        return space.read(VirtualAddress(piece.address), len(piece.data))
+
+    _compare(comparison, process_list(machine), read)
+    live = list(machine.processes.live.values())
+    for process, after in zip(live, [*(other.address for other in live[1:]), 0], strict=False):
+        try:
+            found = space.read(VirtualAddress(process.address), PROCESS.size_bytes)
+        except ReadFault as fault:
+            comparison.unreadable.append(("process", process.address, fault.reason))
+            continue
+        settle_rights(machine, process, found)
+        _compare(comparison, process_object(process, after, found), read)
+        for piece in mmap_nodes(process):
+            _compare(comparison, piece, read)
+        _compare_user_headers(comparison, space, machine, process)
+
+
+def _compare_user_headers(
+    comparison: Comparison, space: AddressSpace, machine: FastMachine, process: FastProcess
+) -> None:
+    """The headers of one process, by the frames that the model says they lie in."""
+    pages: dict[int, bytes | None] = {}
+
+    def page(address: int) -> bytes | None:
+        if address not in pages:
+            leaf = machine.tables.leaf(process.pages.directory, address)
+            try:
+                frame = machine.tables.address(leaf or 0)
+                pages[address] = space.memory.read(PhysicalAddress(frame), PAGE_BYTES)
+            except ReadFault:
+                pages[address] = None
+        return pages[address]
+
+    count = wrong = 0
+    for address, expected in user_headers(process):
+        first, offset = address - address % PAGE_BYTES, address % PAGE_BYTES
+        data = page(first)
+        if data is not None and offset + _HEADER_BYTES > PAGE_BYTES:
+            more = page(first + PAGE_BYTES)
+            data = data + more if more is not None else None
+        if data is None:
+            comparison.unreadable.append(("user heap header", address, "cannot be read"))
+            continue
+        count += 1
+        found = data[offset : offset + _HEADER_BYTES]
+        wrong += found[:9] != expected[:9] or found[16:40] != expected[16:40]
+    if count:
+        noun = "user heap header"
+        comparison.structures[noun] = comparison.structures.get(noun, 0) + count
+        comparison.bytes_compared += count * _COUNTED_HEADER_BYTES
+    if wrong:
+        comparison.overwritten[process.pid] = wrong
 
 
 def _compare_headers(comparison: Comparison, space: AddressSpace, machine: FastMachine) -> None:

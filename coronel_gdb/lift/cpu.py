@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from coronel_gdb.errors import TargetError
-from coronel_gdb.protocols import HasMonitor, Target
+from coronel_gdb.protocols import HasMonitor, HasPhysicalBits, Target
 from model.cpu_state import CpuState, PagingKind, Registers, cpu_state, paging_kind
 from model.paging import PagingMode
 from model.types import PhysicalAddress
@@ -71,6 +71,8 @@ def read_cpu(target: Target) -> Cpu:
 
 def _physical_bits(target: Target) -> int:
     """MAXPHYADDR of the first CPU by QEMU's object model, 52 when nobody knows."""
+    if isinstance(target, HasPhysicalBits):
+        return target.physical_bits() or 52
     if not isinstance(target, HasMonitor):
         return 52
     try:

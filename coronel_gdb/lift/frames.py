@@ -1,6 +1,7 @@
 """The list of free frames as records, node by node, from one bulk read of the node array."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import KernelError
@@ -153,20 +154,28 @@ def managed_frames(manager: FrameManager) -> int:
 
 def _others(lifted: LiftedFrames, profile: ListProfile, seen: set[int]) -> None:
     """Nodes of the array with an address that the list does not reach."""
-    manager, size = lifted.manager, profile.node.size_bytes
-    end = manager.nodes + manager.node_count * size
-    for node in range(manager.nodes, end, size):
-        if node in seen:
-            continue
-        chunk = lifted.image.chunk(node)
-        if chunk is None or node + size > chunk[0] + len(chunk[1]):
-            continue
-        values = profile.node.decode(chunk[1], node - chunk[0])
-        if values["address"]:
-            lifted.others.append(
-                FrameNode(
-                    VirtualAddress(node),
-                    PhysicalAddress(values["address"]),
-                    VirtualAddress(values["previous"]),
+    for start, data in lifted.image.chunks():
+        for node in _claiming(start, data, lifted.manager.nodes, profile):
+            if node not in seen:
+                values = profile.node.decode(data, node - start)
+                lifted.others.append(
+                    FrameNode(
+                        VirtualAddress(node),
+                        PhysicalAddress(values["address"]),
+                        VirtualAddress(values["previous"]),
+                    )
                 )
-            )
+
+
+def _claiming(start: int, data: bytes, nodes: int, profile: ListProfile) -> Iterator[int]:
+    """The nodes inside a chunk that have an address: one a frame number, so most may stand for no RAM."""
+    size, address = profile.node.size_bytes, profile.node.members["address"]
+    first = -(start - nodes) % size
+    whole = data[first : first + (len(data) - first) // size * size]
+    if size % 8 == 0 and address.offset_bytes % 8 == 0 and address.size_bytes == 8:
+        words = memoryview(whole).cast("Q")[address.offset_bytes // 8 :: size // 8]
+        yield from (start + first + number * size for number, word in enumerate(words.tolist()) if word)
+        return
+    for at in range(0, len(whole), size):
+        if profile.node.decode(whole, at)["address"]:
+            yield start + first + at

@@ -9,8 +9,6 @@ from coronel_gdb.protocols import HasMemoryMap, Target
 from model.records import FrameManager
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
-_ENOUGH_AT_ONCE = 1 << 20  # nodes: one read of 16 MiB
-
 
 def backing(space: AddressSpace, physical: int) -> str | None:
     """Kind and name of what the machine has at an address; None where the host cannot tell."""
@@ -25,26 +23,6 @@ def frame_manager(target: Target, space: AddressSpace, profile: ListProfile) -> 
         return read_manager(target, space, profile)
     except CoronelError:
         return None
-
-
-def free_frames(
-    space: AddressSpace, manager: FrameManager, profile: ListProfile, start: int, end: int
-) -> list[int]:
-    """Those frames of [start, end) that the manager's nodes call free (docs/spec.md §4.4), ascending.
-
-    `ReadFault` when a node cannot be read.
-    """
-    node_bytes, found = profile.node.size_bytes, []
-    first, last = start // PAGE_BYTES, min(-(-end // PAGE_BYTES), manager.node_count)
-    if manager.nodes + last * node_bytes > 1 << 64:
-        raise ReadFault("virtual", manager.nodes, last * node_bytes, "it is beyond the end of memory")
-    for chunk in range(first, last, _ENOUGH_AT_ONCE):
-        count = min(_ENOUGH_AT_ONCE, last - chunk)
-        data = space.read(VirtualAddress(manager.nodes + chunk * node_bytes), count * node_bytes)
-        for index in range(count):
-            if profile.node.decode(data, index * node_bytes)["address"]:
-                found.append((chunk + index) * PAGE_BYTES)
-    return found
 
 
 def owner(
@@ -67,10 +45,12 @@ def owner(
 
 
 def _frame_state(space: AddressSpace, page: int, manager: FrameManager, profile: ListProfile) -> str:
-    if not any(start <= page < end for start, end in manager.ranges):
+    index = page // PAGE_BYTES
+    if index >= manager.node_count or not any(start <= page < end for start, end in manager.ranges):
         return "not managed by the frame allocator"
+    node = VirtualAddress(manager.nodes + index * profile.node.size_bytes)
     try:
-        free = free_frames(space, manager, profile, page, page + PAGE_BYTES)
+        free = profile.node.decode(space.read(node, profile.node.size_bytes))["address"]
     except ReadFault:
         return "frame whose node cannot be read"
-    return "free frame" if free else "frame in use"
+    return "free frame" if free else "frame in use"  # §4.4: the node of a frame in use is all 0

@@ -1,6 +1,6 @@
 """Where recorded operations were called from, in the source; looked up when first asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from coronel_gdb.errors import KernelError
@@ -15,11 +15,26 @@ class Places:
         self._kernel = kernel
         self._known: dict[int, str] = {}
 
+    def load(self, callers: Iterable[int]) -> None:
+        """Look many up at once: the line table is opened once for all of them."""
+        wanted = {caller for caller in callers if caller not in self._known}
+        try:
+            from coronel_gdb.layout.lines import locate
+
+            found = locate(self._kernel, [caller - 1 for caller in wanted]) if self._kernel else {}
+        except (ImportError, KernelError):
+            found = {}
+        self._known |= {caller: str(found.get(caller - 1) or f"{caller:#x}") for caller in wanted}
+
     def __call__(self, record: TraceRecord) -> str:
         """Where the operation was called."""
-        if record.caller not in self._known:
-            self._known[record.caller] = self._look_up(record.caller)
-        return self._known[record.caller]
+        return self.at(record.caller)
+
+    def at(self, caller: int) -> str:
+        """The place of a return address."""
+        if caller not in self._known:
+            self._known[caller] = self._look_up(caller)
+        return self._known[caller]
 
     def _look_up(self, caller: int) -> str:
         if self._kernel is None:

@@ -16,15 +16,11 @@ _MOST_PROCESSES = 1 << 16  # a longer list is damage: nobody reads it, and no ke
 
 @dataclass(slots=True)
 class LiftedProcesses:
-    """The processes in list order; `stop` is the pointer at which following them ended (0: null).
-
-    `repeats` says that `stop` is a process that comes earlier in the list, so the list is a cycle.
-    """
+    """The processes in list order; `stop` is the pointer at which following them ended (0: null)."""
 
     head: VirtualAddress
     processes: list[Process] = field(default_factory=list)
     stop: int = 0
-    repeats: bool = False
 
 
 def lift_processes(target: Target, space: AddressSpace, profile: ResolvedProfile) -> LiftedProcesses:
@@ -43,7 +39,7 @@ def lift_processes(target: Target, space: AddressSpace, profile: ResolvedProfile
     at = int(lifted.head)
     while at:
         if at in seen or len(seen) == _MOST_PROCESSES or not is_aligned(at, 8):
-            lifted.stop, lifted.repeats = at, at in seen
+            lifted.stop = at
             break
         try:
             data = space.read(VirtualAddress(at), size)

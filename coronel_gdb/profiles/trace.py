@@ -7,7 +7,7 @@ from pathlib import Path
 from coronel_gdb.errors import KernelError
 from coronel_gdb.profiles.schema import Profile, Structure
 from model import layouts
-from model.fast.heap import HeapHabits
+from model.fast.blocks import HeapHabits
 from model.layouts import Layout
 
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from model.address_space import MMAP_END, MMAP_START
-from model.errors import ErrorKind
+from model.fast.blocks import HeapHabits
 from model.fast.diary import Diary, Entry
 from model.fast.frames import FastFrames
-from model.fast.heap import FastHeap, HeapHabits
+from model.fast.heap import FastHeap
+from model.fast.processes import FastProcesses
 from model.fast.regions import FastRegions
-from model.fast.tables import UNKNOWN_FLAGS, WRITABLE_LEAF, FastTables
-from model.layouts import PROCESS
+from model.fast.tables import WRITABLE_LEAF, FastTables
 from model.machine import Machine
-from model.region_nodes import NODES_PER_PAGE
 from model.trace import Operation
 
 
@@ -26,8 +24,7 @@ class FastMachine:
     tables: FastTables
     regions: FastRegions
     heap: FastHeap
-    mmaps: dict[int, FastRegions] = field(default_factory=dict)
-    """The region managers of live processes by address: their free lists; their nodes are heap blocks."""
+    processes: FastProcesses
     unsound: str = ""
     """Which operation broke a rule that no allocator can check, so that later results prove nothing."""
 
@@ -38,9 +35,8 @@ class FastMachine:
         frames = FastFrames.of(machine.frames, diary)
         tables = FastTables.of(machine.paging, frames, diary)
         regions = FastRegions.of(machine.regions, frames, tables, diary)
-        return FastMachine(
-            diary, frames, tables, regions, FastHeap(diary, frames, tables, regions, habits or HeapHabits())
-        )
+        head = int(machine.image.process_list)
+        return _wired(diary, frames, tables, regions, habits or HeapHabits(), head)
 
     def fresh(self, habits: HeapHabits | None = None) -> "FastMachine":
         """A copy of a machine on which nothing has run yet."""
@@ -70,8 +66,7 @@ class FastMachine:
             spare=copy(self.regions.spare),
             errors=copy(self.regions.errors),
         )
-        heap = FastHeap(diary, frames, tables, regions, habits or self.heap.habits)
-        return FastMachine(diary, frames, tables, regions, heap)
+        return _wired(diary, frames, tables, regions, habits or self.heap.habits, self.processes.head)
 
     def perform(self, operation: int, first: int, second: int, third: int) -> int:
         """Do one operation of the kernel side; its result as a record has it. `KeyError` for any other."""
@@ -80,33 +75,6 @@ class FastMachine:
     def nested(self) -> list[Entry]:
         """What the operations since the last call did on their way, the operations themselves left out."""
         return self.diary.take() if self.diary.entries else []
-
-    def process_made(self, process: int) -> None:
-        """A process begins with all of its mmap space free (§15.6)."""
-        manager = process + _MMAP_OFFSET
-        start, end = MMAP_START, MMAP_END
-        self.mmaps[manager] = FastRegions(
-            Diary(),
-            self.frames,
-            self.tables,
-            manager,
-            start,
-            end,
-            [(start, end - start, 0)],
-            [],
-            [0] * len(ErrorKind),
-        )
-
-    def perform_mmap(self, operation: int, first: int, second: int, third: int) -> int:
-        """Do an operation of a process's region manager, whose nodes are others' affair."""
-        manager = self.mmaps[second if operation == Operation.VIRT_ALLOC else third]
-        manager.spare = [0] * NODES_PER_PAGE  # never short of nodes: it grows by none
-        if operation == Operation.VIRT_ALLOC:
-            return manager.alloc(first)
-        if operation == Operation.VIRT_ALLOC_AT:
-            return manager.alloc_at(first, second)
-        manager.release(first, second)
-        return 0
 
     def _physical_alloc(self, *_: int) -> int:
         return self._own(self.frames.alloc())
@@ -119,26 +87,37 @@ class FastMachine:
                 self.tables.forget(frame)
         return self._own(0)
 
-    def _virt_alloc(self, size: int, *_: int) -> int:
-        return self._own(self.regions.alloc(size))
+    def manager(self, address: int) -> FastRegions | None:
+        """The manager of regions that lies there: the kernel's, or that of a live process."""
+        return self.regions if address == self.regions.address else self.processes.manager(address)
 
-    def _virt_alloc_at(self, address: int, size: int, _: int) -> int:
-        return self._own(self.regions.alloc_at(address, size))
+    def _virt_alloc(self, size: int, manager: int, _: int) -> int:
+        return self._own(self._regions(manager).alloc(size))
 
-    def _virt_free(self, address: int, size: int, _: int) -> int:
+    def _virt_alloc_at(self, address: int, size: int, manager: int) -> int:
+        return self._own(self._regions(manager).alloc_at(address, size))
+
+    def _virt_free(self, address: int, size: int, manager: int) -> int:
         heap = self.heap
-        released = self.regions.release(address, size)
+        released = self._regions(manager).release(address, size)
         if released and any(address <= block < address + size for block in heap.sizes):
             self.unsound = self.unsound or f"virt::free({address:#x}, {size}) gave addresses of the heap away"
         return self._own(0)
 
+    def _regions(self, manager: int) -> FastRegions:
+        return self.manager(manager) or self.regions
+
     def _paging_map(self, directory: int, virtual: int, physical: int) -> int:
-        # §2: a page of the kernel's regions is writable and no more; of others no record tells the flags.
+        # §2: a page of the kernel's regions is writable and no more; of others the place tells the flags.
         kernels = self.regions.start <= virtual < self.regions.end
-        flags = WRITABLE_LEAF if kernels else UNKNOWN_FLAGS
-        return self._own(int(self.tables.map(directory, virtual, physical, flags)))
+        flags = WRITABLE_LEAF if kernels else self.processes.flags_of(directory, virtual)
+        done = self.tables.map(directory, virtual, physical, flags)
+        if done:
+            self.processes.mapped(directory, virtual)
+        return self._own(int(done))
 
     def _paging_unmap(self, directory: int, virtual: int, _: int) -> int:
+        self.processes.unmapped(directory, virtual)
         return self._own(self.tables.unmap(directory, virtual))
 
     def _own(self, result: int) -> int:
@@ -147,7 +126,20 @@ class FastMachine:
         return result
 
 
-_MMAP_OFFSET = PROCESS.member("memory.mmap_.free_mem_list_.first_").offset_bytes
+def _wired(
+    diary: Diary,
+    frames: FastFrames,
+    tables: FastTables,
+    regions: FastRegions,
+    habits: HeapHabits,
+    process_list: int,
+) -> FastMachine:
+    """The parts of the kernel with an empty heap and no process."""
+    heap = FastHeap(diary=diary, habits=habits, frames=frames, tables=tables, regions=regions)
+    processes = FastProcesses(diary, frames, tables, heap, process_list)
+    return FastMachine(diary, frames, tables, regions, heap, processes)
+
+
 _Perform = Callable[[FastMachine, int, int, int], int]
 
 

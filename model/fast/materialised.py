@@ -7,6 +7,7 @@ from typing import Final
 
 from model.address_space import DEVICE_BASE
 from model.errors import ErrorKind
+from model.fast.blocks import FastBlocks
 from model.fast.heap import FastHeap
 from model.fast.machine import FastMachine
 from model.fast.tables import UNKNOWN_FLAGS
@@ -33,7 +34,7 @@ class Piece:
     layout: Layout | None = None
 
 
-def blocks(heap: FastHeap) -> Iterator[tuple[int, int]]:
+def blocks(heap: FastBlocks) -> Iterator[tuple[int, int]]:
     """Header address and `sizes` word of every block, in list order."""
     block = heap.first_block
     while block:
@@ -47,7 +48,7 @@ _HEADER: Final = struct.Struct("<QQQQQQ")
 HEADER_MASK: Final = _HEADER.pack(_U64, 0xFF, _U64, _U64, _U64, 0)
 
 
-def headers(heap: FastHeap) -> Iterator[tuple[int, bytes]]:
+def headers(heap: FastBlocks) -> Iterator[tuple[int, bytes]]:
     """Address and bytes of every header in list order; padding is 0 and means nothing."""
     listed = list(blocks(heap))
     following = [*(block for block, _ in listed[1:]), 0] if listed else []
@@ -72,11 +73,12 @@ def heap_object(heap: FastHeap, address: int) -> Piece:
         "num_frees_": heap.num_frees,
         "num_expansions_": heap.num_expansions,
     }
-    guessed = () if not heap.guesses else (ErrorKind.CORRUPTION_DETECTED, *_GUESSED)
+    guessed = () if not heap.guesses else GUESSED
     return _object("heap object", HEAP, address, values, heap.errors, guessed)
 
 
-_GUESSED: Final = (ErrorKind.DOUBLE_FREE, ErrorKind.INVALID_POINTER)
+GUESSED: Final = (ErrorKind.CORRUPTION_DETECTED, ErrorKind.DOUBLE_FREE, ErrorKind.INVALID_POINTER)
+"""What a refusal can be whose kind depends on bytes that no operation wrote."""
 
 
 def frame_manager(machine: FastMachine, address: int, nodes: int) -> Iterator[Piece]:

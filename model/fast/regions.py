@@ -111,9 +111,10 @@ class FastRegions:
             self._keep_above(index, end, start + size, node)
             return None
         if end < start + size:
-            if not self.spare:
+            upper = self._take_node()
+            if not upper:
                 return ErrorKind.OUT_OF_MEMORY
-            self.free.insert(index + 1, (end, start + size - end, self.spare.pop()))
+            self.free.insert(index + 1, (end, start + size - end, upper))
         self.free[index] = start, address - start, node
         return None
 
@@ -138,22 +139,31 @@ class FastRegions:
             grown_end = end
             if above is not None and joins_above:
                 grown_end = above[0] + above[1]
-                self.spare.append(self.free.pop(index)[2])
+                self._put_node(self.free.pop(index)[2])
             self.free[index - 1] = below[0], grown_end - below[0], below[2]
         elif above is not None and joins_above:
             self.free[index] = address, above[0] + above[1] - address, above[2]
-        elif self.spare:
-            self.free.insert(index, (address, end - address, self.spare.pop()))
         else:
-            return ErrorKind.OUT_OF_MEMORY
+            fresh = self._take_node()
+            if not fresh:
+                return ErrorKind.OUT_OF_MEMORY
+            self.free.insert(index, (address, end - address, fresh))
         return None
 
     def _keep_above(self, index: int, start: int, end: int, node: int) -> None:
         if start == end:
             del self.free[index]
-            self.spare.append(node)
+            self._put_node(node)
         else:
             self.free[index] = start, end - start, node
+
+    def _take_node(self) -> int:
+        """A node; 0 when there is none (§6.2)."""
+        return self.spare.pop() if self.spare else 0
+
+    def _put_node(self, node: int) -> None:
+        """A node is used no longer."""
+        self.spare.append(node)
 
     def _grow_pool(self) -> None:
         """§6.3; a failure is undone and counts no error of ours."""

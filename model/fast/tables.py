@@ -1,7 +1,7 @@
 """Page tables: every table a dictionary of its present entries (docs/spec.md §5).
 
-Of a leaf that an operation of the trace maps, the flags are not known (§12.3 lists no such argument):
-it is kept as `UNKNOWN_FLAGS | frame`.
+No record tells the flags of a leaf (§12.3 lists no such argument): where nothing else does, it is kept as
+`UNKNOWN_FLAGS | frame`.
 """
 
 from dataclasses import dataclass
@@ -87,6 +87,25 @@ class FastTables:
             else:
                 found = entry & _ADDRESS
         return self.diary.note(Operation.PAGING_UNMAP, (directory, virtual, 0), found)
+
+    def leaf(self, directory: int, virtual: int) -> int | None:
+        """The 4 KiB leaf of a page; None when there is none."""
+        table = self._leaf_table(directory, virtual)
+        return table.get(virtual >> 12 & 511) if table is not None else None
+
+    def set_flags(self, directory: int, virtual: int, flags: int) -> None:
+        """Say what flags a mapped page must have."""
+        table = self._leaf_table(directory, virtual)
+        if table is not None and virtual >> 12 & 511 in table:
+            table[virtual >> 12 & 511] = table[virtual >> 12 & 511] & _ADDRESS | flags
+
+    def make_user_directory(self, frame: int) -> None:
+        """A frame becomes a process's directory (§5.5)."""
+        self.tables[frame] = {_KERNEL_SLOT: self.tables[self.kernel_directory][_KERNEL_SLOT]}
+
+    def address(self, entry: int) -> int:
+        """The physical address in an entry."""
+        return entry & _ADDRESS
 
     def forget(self, frame: int) -> None:
         """A frame is free again: what it held is a table no longer."""

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from model.invariants import (
+    borders,
     frame_manager,
     frames,
     heap,
-    kernel_space,
+    layout,
     locks,
     memory_map,
+    ownership,
     paging,
     placement,
     processes,
@@ -24,7 +26,10 @@ NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
     "Memory map": memory_map.ALL,
     "Placement area": placement.ALL,
     "Physical frames": (*frame_manager.ALL, *frames.ALL),
-    "Paging": (*paging.ALL, *kernel_space.ALL, *table_entries.ALL),
+    "Owners of frames": ownership.ALL,
+    "Paging": (*paging.ALL, *table_entries.ALL),
+    "Kernel address space": layout.ALL,
+    "Border of the halves": borders.ALL,
     "Virtual regions": regions.ALL,
     "Kernel heap": (*heap.PER_BLOCK, *heap.PER_HEAP),
     "Processes": processes.ALL,

@@ -1,11 +1,11 @@
 """Invariants of the free-frame list (docs/spec.md §4): one manager, its nodes in list order."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from model.invariants.base import Invariant, Verdict, Violation
-from model.records import FrameManager, FrameNode, FrameUse
-from model.types import PAGE_BYTES, PhysicalAddress, is_aligned
+from model.records import FrameManager, FrameNode
+from model.types import PAGE_BYTES, is_aligned
 
 NODE_PLACE: Final = Invariant(
     "frames.node", "a node lies in nodes_, on a node boundary", "§4.4: nodes are the elements of one array"
@@ -29,17 +29,8 @@ LINK: Final = Invariant(
     "frames.previous", "previous is the free node that follows", "§4.6–4.7: every free node is linked once"
 )
 END: Final = Invariant("frames.end", "the list ends with null", "§4.4")
-IN_USE: Final = Invariant(
-    "frames.in_use",
-    "a frame that a mapping or a table uses has a node {0, null}",
-    "§4.4: a free frame will be handed out again",
-)
-OWNED: Final = Invariant(
-    "frames.owned", "a frame that a process uses lies in a managed range", "§4.3, §14.3: it came from alloc"
-)
 
-LIST: Final = (NODE_PLACE, NODE_OWNER, MANAGED, CYCLE, COUNT, LOST, LINK, END)
-ALL: Final = (*LIST, IN_USE, OWNED)
+ALL: Final = (NODE_PLACE, NODE_OWNER, MANAGED, CYCLE, COUNT, LOST, LINK, END)
 
 
 def check_frames(
@@ -148,21 +139,4 @@ def sound_verdict(count: int) -> Verdict:
 
 def _evaluated(count: int) -> int:
     """What is asked of every node, and once of the list."""
-    return 3 * count + len(LIST) - 3
-
-
-def check_frames_in_use(
-    manager: FrameManager, uses: Iterable[FrameUse], free: Container[PhysicalAddress], *, owned: bool = True
-) -> list[Violation]:
-    """Judge frames that are in use against the list; `free` are the frames whose node has an address.
-
-    `owned` says that they must have come from the allocator: so do all pages and tables of processes, and
-    the kernel's tables; the kernel's image and placement area do not.
-    """
-    violations = []
-    for use in uses:
-        if use.frame in free:
-            violations.append(Violation(IN_USE, use.frame, "frame", use.frame, None, f"it is {use.user}"))
-        elif owned and not any(start <= use.frame < end for start, end in manager.ranges):
-            violations.append(Violation(OWNED, use.frame, "frame", use.frame, None, f"it is {use.user}"))
-    return violations
+    return 3 * count + len(ALL) - 3

@@ -1,6 +1,6 @@
-"""The kernel's address space by docs/spec.md §2, a process's by §14.4: which page may be where, and how."""
+"""Invariants of the kernel's address space as a whole: the table of docs/spec.md §2, run by run."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,146 +10,193 @@ from model.address_space import (
     IMAGE_END,
     IMAGE_START,
     KERNEL_BASE,
+    MMAP_END,
+    MMAP_START,
+    PROGRAM_END,
+    PROGRAM_START,
     STACK_END,
     STACK_GUARD,
     STACK_START,
+    USER_HEAP_LIMIT,
+    USER_HEAP_START,
+    USER_STACK_END,
+    USER_STACK_START,
     WINDOW_BASE,
     WINDOW_END,
-    ImageSymbols,
     linear,
     linear_physical,
 )
 from model.invariants.base import Invariant, Violation
 from model.page_entry import CACHE_DISABLE, WRITE_THROUGH
-from model.paging import Range, Rights
-from model.types import LARGE_PAGE_BYTES, PAGE_BYTES, VirtualAddress, align_up
+from model.spaces import MappedRun, Space
+from model.types import LARGE_PAGE_BYTES, PAGE_BYTES, align_up, is_aligned
 
-LAYOUT: Final = Invariant(
-    "paging.layout", "every page lies where §2 and §14.4 allow it, with their rights", "§2, §14.4: the table"
+SYMBOLS: Final = Invariant(
+    "layout.symbols",
+    "section symbols ascend page by page from +1 MiB to the guard",
+    "§2: checked by the linker",
 )
-COMPLETE: Final = Invariant(
-    "paging.complete", "image, stack and placement area are mapped whole", "§5.6: mapped page by page at boot"
+RIGHTS: Final = Invariant(
+    "layout.rights",
+    "code is r-x, constants are r--, all else is rw-, nothing has the user bit; PCD and PWT are set "
+    "exactly in devices",
+    "§2: W^X, NX, no user bit; §5.7",
 )
-LAYOUT_RULES: Final = (LAYOUT, COMPLETE)
+PLACE: Final = Invariant(
+    "layout.place",
+    "a page lies in an area: none in low memory, the gap, the stack guard, before V0, at the last page",
+    "§2: an overflow and a stray pointer must fault",
+)
+MISSING: Final = Invariant("layout.missing", "image, stack and placement area are mapped whole", "§2, §5.6")
+LINEAR: Final = Invariant(
+    "layout.linear", "image and placement area: virtual = physical + KERNEL_BASE", "§1.1, §2"
+)
+SPACE: Final = Invariant("layout.space", "kernel regions run from V0 to WINDOW_BASE", "§2, §6.7")
 
+ALL: Final = (SYMBOLS, RIGHTS, PLACE, MISSING, LINEAR, SPACE)
+
+_ORDER: Final = ("text_start", "text_end", "rodata_start", "rodata_end", "data_start", "bss_end")
 _UNCACHED: Final = CACHE_DISABLE | WRITE_THROUGH
-_READ: Final = Rights(writable=False, user=False, executable=False)
-_CODE: Final = Rights(writable=False, user=False, executable=True)
-_DATA: Final = Rights(writable=True, user=False, executable=False)
-_USER_READ: Final = Rights(writable=False, user=True, executable=False)
-_USER_CODE: Final = Rights(writable=False, user=True, executable=True)
-_USER_DATA: Final = Rights(writable=True, user=True, executable=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
-    """A row of the table: [start, end), what it is, which rights its pages may have (none: no pages).
+class Area:
+    """A row of §2 or §14.4: [start, end) and the rights of its pages, empty where none may be.
 
     `linear`: its pages are all there, each mapped to its linear address (§1.1).
     """
 
+    name: str
     start: int
     end: int
-    what: str
-    allowed: tuple[Rights, ...] = ()
+    rights: str = ""
     linear: bool = False
-    uncached: bool = False  # PCD and PWT in every leaf (§5.2)
 
 
-def kernel_zones(symbols: ImageSymbols, placement_end: int) -> tuple[Zone, ...]:
-    """The rows of §2 for the whole upper half, in ascending order and without a gap."""
-    area_end = linear(placement_end)
-    first_region = align_up(area_end, LARGE_PAGE_BYTES)  # V0
-    return (
-        Zone(1 << 63, KERNEL_BASE, "upper half below the kernel"),
-        Zone(KERNEL_BASE, IMAGE_START, "low memory"),
-        Zone(symbols.text_start, symbols.text_end, "code", (_CODE,), linear=True),
-        Zone(symbols.rodata_start, symbols.rodata_end, "constants", (_READ,), linear=True),
-        Zone(symbols.data_start, symbols.bss_end, "data and bss", (_DATA,), linear=True),
-        Zone(symbols.bss_end, STACK_GUARD, "gap of the image"),
-        Zone(STACK_GUARD, STACK_START, "stack guard"),
-        Zone(STACK_START, STACK_END, "kernel stack", (_DATA,), linear=True),
-        Zone(IMAGE_END, area_end, "placement area", (_DATA,), linear=True),
-        Zone(area_end, first_region, "rest of the placement area"),
-        Zone(first_region, WINDOW_BASE, "regions of the kernel virtual manager", (_DATA,)),
-        Zone(WINDOW_BASE, WINDOW_END, "windows", (_DATA,)),
-        Zone(DEVICE_BASE, DEVICE_END, "devices", (_DATA,), uncached=True),
-        Zone(DEVICE_END, 1 << 64, "last page"),
-    )
+def kernel_areas(symbols: Mapping[str, int], placement_end: int) -> list[Area]:
+    """The table of §2 in ascending order; `placement_end` is physical, `symbols` are by role."""
+    end, v0 = linear(placement_end), first_region(placement_end)
+    return [
+        Area("upper half below the kernel", 1 << 63, KERNEL_BASE),
+        Area("low memory", KERNEL_BASE, IMAGE_START),
+        Area("kernel code", symbols["text_start"], symbols["text_end"], "r-x", linear=True),
+        Area("kernel constants", symbols["rodata_start"], symbols["rodata_end"], "r--", linear=True),
+        Area("kernel data and bss", symbols["data_start"], symbols["bss_end"], "rw-", linear=True),
+        Area("gap of the image", symbols["bss_end"], STACK_GUARD),
+        Area("stack guard", STACK_GUARD, STACK_START),
+        Area("kernel stack", STACK_START, STACK_END, "rw-", linear=True),
+        Area("placement area", IMAGE_END, end, "rw-", linear=True),
+        Area("rest of the placement area", end, v0),
+        Area("regions of the kernel virtual manager", v0, WINDOW_BASE, "rw-"),
+        Area("windows", WINDOW_BASE, WINDOW_END, "rw-"),
+        Area("devices", DEVICE_BASE, DEVICE_END, "rw-"),
+        Area("last page", DEVICE_END, 1 << 64),
+    ]
 
 
-USER_ZONES: Final = (
-    Zone(0, 0x400000, "null guard"),
-    Zone(0x400000, 0x8000000, "code and data", (_USER_CODE, _USER_DATA)),
-    Zone(0x8000000, 0x40000000, "heap", (_USER_DATA,)),
-    Zone(0x40000000, 0x70000000, "mmap", (_USER_DATA, _USER_READ)),
-    Zone(0x70000000, 0x7F7FF000, "reserved"),
-    Zone(0x7F7FF000, 0x7F800000, "stack guard of the process"),
-    Zone(0x7F800000, 0x80000000, "stack of the process", (_USER_DATA,)),
-    Zone(0x80000000, 1 << 63, "lower half beyond the process"),
-)
-"""The rows of §14.4."""
-NO_USER_ZONES: Final = (Zone(0, 1 << 63, "lower half of the kernel directory"),)
+_PROCESS_AREAS: Final = (
+    Area("null guard", 0, PROGRAM_START),
+    Area("code and data", PROGRAM_START, PROGRAM_END, "r-x or rw-"),
+    Area("heap", USER_HEAP_START, USER_HEAP_LIMIT, "rw-"),
+    Area("mmap", MMAP_START, MMAP_END, "rw- or r--"),
+    Area("reserved", MMAP_END, USER_STACK_START - PAGE_BYTES),
+    Area("stack guard of the process", USER_STACK_START - PAGE_BYTES, USER_STACK_START),
+    Area("stack of the process", USER_STACK_START, USER_STACK_END, "rw-"),
+    Area("lower half beyond the process", USER_STACK_END, 1 << 63),
+)  # §14.4
 
 
-def place_of(address: int, symbols: ImageSymbols, placement_end: int) -> str | None:
+def area_at(address: int, kernel: Sequence[Area]) -> Area | None:
     """The row of §2 or §14.4 that an address belongs to."""
-    for zone in (*USER_ZONES, *kernel_zones(symbols, placement_end)):
-        if zone.start <= address < zone.end:
-            return zone.what if zone.allowed else f"{zone.what} (never mapped)"
-    return None
+    areas = (*_PROCESS_AREAS, *kernel)
+    return next((area for area in areas if area.start <= address < area.end), None)
 
 
-def check_layout(
-    ranges: Iterable[Range], zones: Iterable[Zone], leaf: Callable[[VirtualAddress], int]
-) -> Iterator[Violation]:
-    """Judge ascending ranges by ascending zones; `subject` is the first address that is wrong.
-
-    `leaf` gives the raw entry that maps an address.
-    """
-    mapped = list(ranges)
-    at = 0
-    for zone in zones:
-        while at < len(mapped) and mapped[at].end <= zone.start:
-            at += 1
-        covered, index = zone.start, at
-        while index < len(mapped) and mapped[index].virtual < zone.end:
-            part = mapped[index]
-            start, end = max(part.virtual, zone.start), min(part.end, zone.end)
-            if zone.linear and start > covered:
-                yield _gap(zone, covered, start)
-            covered = end
-            yield from _judge(part, start, end, zone)
-            if zone.uncached and leaf(VirtualAddress(start)) & _UNCACHED != _UNCACHED:
-                because = f"{zone.what}: PCD and PWT must be set"
-                yield Violation(LAYOUT, start, "entry", leaf(VirtualAddress(start)), None, because)
-            index += 1
-        if zone.linear and covered < zone.end:
-            yield _gap(zone, covered, zone.end)
+def first_region(placement_end: int) -> int:
+    """V0: where the regions of the kernel's virtual manager begin."""
+    return align_up(linear(placement_end), LARGE_PAGE_BYTES)
 
 
-def _judge(part: Range, start: int, end: int, zone: Zone) -> Iterator[Violation]:
-    pages = f"{(end - start) // PAGE_BYTES} pages"
-    physical = part.physical + (start - part.virtual)
-    if not zone.allowed:
-        because = f"{zone.what}: never mapped, but {pages} are there"
-        yield Violation(LAYOUT, start, "physical", physical, None, because)
-        return
-    if part.rights not in zone.allowed:
-        because = (
-            f"{zone.what}: {pages} are {_text(part.rights)}, not {' or '.join(map(_text, zone.allowed))}"
+def check_symbols(symbols: Mapping[str, int]) -> list[Violation]:
+    """Judge the section symbols by role (`text_start` …, `end`)."""
+    violations = []
+    before = int(IMAGE_START)
+    for role in _ORDER:
+        address = symbols[role]
+        if not is_aligned(address, PAGE_BYTES) or address < before:
+            because = f"it must be page aligned and at {before:#x} or above"
+            violations.append(Violation(SYMBOLS, address, role, address, None, because))
+        before = address
+    if symbols["text_start"] != IMAGE_START:
+        violations.append(
+            Violation(SYMBOLS, symbols["text_start"], "text_start", symbols["text_start"], IMAGE_START, "")
         )
-        yield Violation(LAYOUT, start, "physical", physical, None, because)
-    if zone.linear and physical != linear_physical(start):
-        because = f"{zone.what}: {pages} must be linear"
-        yield Violation(LAYOUT, start, "physical", physical, linear_physical(start), because)
+    if before > STACK_GUARD:
+        violations.append(
+            Violation(SYMBOLS, before, "bss_end", before, None, f"the guard is at {STACK_GUARD:#x}")
+        )
+    if symbols["end"] != IMAGE_END:
+        violations.append(Violation(SYMBOLS, symbols["end"], "end", symbols["end"], IMAGE_END, ""))
+    return violations
 
 
-def _gap(zone: Zone, start: int, end: int) -> Violation:
-    because = f"{zone.what}: {(end - start) // PAGE_BYTES} pages are not mapped"
-    return Violation(COMPLETE, start, "physical", 0, linear_physical(start), because)
+def check_space(start: int, end: int, placement_end: int) -> list[Violation]:
+    """Judge the space of the kernel's virtual manager, [start, end)."""
+    pairs = (("start_", start, first_region(placement_end)), ("end_", end, WINDOW_BASE))
+    return [
+        Violation(SPACE, found, name, found, expected, "up(placement end, 2 MiB), or WINDOW_BASE")
+        for name, found, expected in pairs
+        if found != expected
+    ]
 
 
-def _text(rights: Rights) -> str:
-    letters = f"r{'w' if rights.writable else '-'}{'x' if rights.executable else '-'}"
-    return f"{letters} {'user' if rights.user else 'kernel'}"
+def check_kernel_pages(kernel: Space, areas: Sequence[Area]) -> list[Violation]:
+    """Judge every page of the kernel half against the areas."""
+    violations: list[Violation] = []
+    allowed = [area for area in areas if area.rights]
+    covered = [0] * len(allowed)
+    for run in kernel.runs:
+        if not run.virtual >> 63:
+            continue
+        at, end = int(run.virtual), run.virtual + run.size_bytes
+        for number, area in enumerate(allowed):
+            start, stop = max(at, area.start), min(end, area.end)
+            if start >= stop:
+                continue
+            if start > at:
+                violations.append(_misplaced(at, start, run))
+            at = stop
+            covered[number] += stop - start
+            violations += _in_area(run, start, area)
+        if at < end:
+            violations.append(_misplaced(at, end, run))
+    for number, area in enumerate(allowed):
+        missing = area.end - area.start - covered[number]
+        if area.linear and missing > 0:
+            because = f"{missing // PAGE_BYTES} pages of {area.name} [{area.start:#x}, {area.end:#x})"
+            violations.append(
+                Violation(MISSING, area.start, area.name, covered[number], area.end - area.start, because)
+            )
+    return violations
+
+
+def _in_area(run: MappedRun, start: int, area: Area) -> list[Violation]:
+    violations = []
+    rights = f"r{'w' if run.rights.writable else '-'}{'x' if run.rights.executable else '-'}"
+    uncached = run.entry & _UNCACHED
+    wrong = (
+        rights != area.rights or run.rights.user or uncached != (_UNCACHED if area.name == "devices" else 0)
+    )
+    if wrong:
+        who = " for ring 3" if run.rights.user else ""
+        cached = {0: "cached", _UNCACHED: "not cached"}.get(uncached, "with one of PCD and PWT")
+        because = f"{area.name}: {area.rights} for the kernel, it is {rights}{who}, {cached}"
+        violations.append(Violation(RIGHTS, start, "entry", run.entry, None, because))
+    physical = run.physical + start - run.virtual
+    if area.linear and physical != linear_physical(start):
+        violations.append(Violation(LINEAR, start, "physical", physical, linear_physical(start), area.name))
+    return violations
+
+
+def _misplaced(start: int, end: int, run: MappedRun) -> Violation:
+    return Violation(PLACE, start, "entry", run.entry, None, f"[{start:#x}, {end:#x}) belongs to no area")

@@ -1,4 +1,4 @@
-"""Invariants of an address space: what holds for any kernel, and what docs/spec.md adds for its own."""
+"""Invariants of an address space that hold for any kernel; `layout` and `ownership` are stricter for ours."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,15 +6,16 @@ from typing import Final
 
 from model.invariants.base import Invariant, Violation
 from model.paging import BadTable, Range
-from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
+from model.types import PhysicalAddress, VirtualAddress
 
 LOWER_HALF_END: Final = 1 << 63
-NULL_GUARD_BYTES: Final = 4 << 20
-NULL_PAGE_BYTES: Final = 64 << 10
+NULL_GUARD_BYTES: Final = 64 << 10
 """What any kernel keeps free at null; docs/spec.md §14.4 keeps 4 MiB."""
 
 WRITE_XOR_EXECUTE: Final = Invariant(
-    "paging.w^x", "no page is both writable and executable", "§2: code is never written, data never run"
+    "paging.w^x",
+    "no page of the kernel is both writable and executable",
+    "§2: code is never written, data never run",
 )
 KERNEL_PRIVATE: Final = Invariant(
     "paging.user", "no page of the upper half has the user bit", "§2: nothing of the kernel is for ring 3"
@@ -23,84 +24,55 @@ NULL_GUARD: Final = Invariant(
     "paging.null", "no page at null is mapped", "§2, §14.4: a null pointer with an offset must fault"
 )
 TABLE_PRIVATE: Final = Invariant(
-    "paging.table",
-    "no page table is mapped where it can be changed",
-    "§5.1: tables are written through windows",
-)
-FREE_UNMAPPED: Final = Invariant(
-    "paging.free", "no page leads to a frame that the allocator calls free", "§4.6: a free frame has no owner"
+    "paging.table", "no page table is mapped for ring 3", "§5.1: who writes a table writes its own rights"
 )
 WELL_FORMED: Final = Invariant(
     "paging.reserved", "no present entry has a reserved bit set", "SDM vol. 3A §4.5: such an access faults"
 )
+WINDOW: Final = Invariant("paging.window", "the window table is all 0 when no operation is under way", "§5.1")
 
 GENERAL: Final = (WRITE_XOR_EXECUTE, KERNEL_PRIVATE, NULL_GUARD, TABLE_PRIVATE, WELL_FORMED)
 """What is checked of every kernel."""
-ALL: Final = (*GENERAL, FREE_UNMAPPED)
+ALL: Final = (*GENERAL, WINDOW)
 
 Leaf = Callable[[VirtualAddress], int]
 """The raw entry that maps a virtual address."""
 
 
-def check_ranges(ranges: Iterable[Range], leaf: Leaf, *, strict: bool) -> Iterator[Violation]:
+def check_ranges(ranges: Iterable[Range], leaf: Leaf) -> Iterator[Violation]:
     """Judge every range by itself; `subject` is its first address, `found` the raw entry there.
 
-    `strict` is docs/spec.md; without it, pages of ring 3 may be writable and executable (a kernel may
-    let programs do so), and the null guard is 64 KiB.
+    Pages of ring 3 may be writable and executable: a kernel may let programs do so.
     """
-    guard = NULL_GUARD_BYTES if strict else NULL_PAGE_BYTES
     for part in ranges:
         broken = []
-        if part.rights.writable and part.rights.executable and (strict or not part.rights.user):
+        if part.rights.writable and part.rights.executable and not part.rights.user:
             broken.append((WRITE_XOR_EXECUTE, "effective rights over all levels are w and x"))
         if part.rights.user and part.virtual >= LOWER_HALF_END:
             broken.append((KERNEL_PRIVATE, "every level of its walk has the user bit"))
-        if part.virtual < guard:
+        if part.virtual < NULL_GUARD_BYTES:
             broken.append((NULL_GUARD, f"it maps physical {part.physical:#x}"))
         for invariant, because in broken:
             pages = f"{part.pages} pages: " if part.pages > 1 else ""
             yield Violation(invariant, part.virtual, "entry", leaf(part.virtual), None, pages + because)
 
 
-def check_user_bits(ranges: Iterable[Range], leaf: Leaf) -> Iterator[Violation]:
-    """Leaves of the upper half with the user bit that only the levels above them deny (§2, strictly).
+def check_tables(ranges: Iterable[Range], tables: Sequence[PhysicalAddress]) -> Iterator[Violation]:
+    """Pages of ring 3 that lead to one of `tables` (ascending); `found` is the table.
 
-    `ranges` carry the rights of their leaves alone.
+    The kernel may write a table through a page, as it does through a direct map of all memory.
     """
     for part in ranges:
-        if part.rights.user and part.virtual >= LOWER_HALF_END:
-            because = f"the leaf has the user bit ({part.pages} pages), a level above it does not"
-            yield Violation(KERNEL_PRIVATE, part.virtual, "entry", leaf(part.virtual), None, because)
-
-
-def check_tables(
-    ranges: Iterable[Range], tables: Sequence[PhysicalAddress], *, strict: bool
-) -> Iterator[Violation]:
-    """Pages that lead to one of `tables` (ascending); `found` is the table.
-
-    `strict`: nobody may write a table through a page. Without it the kernel may, as it does through a
-    direct map of all memory; ring 3 may neither read nor write one.
-    """
-    for part in ranges:
-        if not part.rights.user and not (strict and part.rights.writable):
+        if not part.rights.user:
             continue
         end = part.physical + (part.end - part.virtual)
         at = bisect_left(tables, part.physical)
         while at < len(tables) and tables[at] < end:
             virtual = part.virtual + (tables[at] - part.physical)
-            who = "ring 3" if part.rights.user else "the kernel"
             what = "written" if part.rights.writable else "read"
-            because = f"this page table can be {what} by {who} through this page"
+            because = f"this page table can be {what} by ring 3 through this page"
             yield Violation(TABLE_PRIVATE, virtual, "physical", tables[at], None, because)
             at += 1
-
-
-def check_free(part: Range, free: Iterable[int]) -> Iterator[Violation]:
-    """A range and those of its frames that are free."""
-    for frame in free:
-        virtual = part.virtual + (frame - part.physical)
-        because = "the frame is in the free list, and this page still leads to it"
-        yield Violation(FREE_UNMAPPED, virtual & -PAGE_BYTES, "physical", frame, None, because)
 
 
 def check_entries(bad: Iterable[tuple[BadTable, int]]) -> Iterator[Violation]:
@@ -108,3 +80,10 @@ def check_entries(bad: Iterable[tuple[BadTable, int]]) -> Iterator[Violation]:
     for part, entry in bad:
         because = f"bits {part.reserved_bits:#x} are reserved; the entry lies at {part.entry_address or 0:#x}"
         yield Violation(WELL_FORMED, part.virtual, part.level.name, entry, None, because)
+
+
+def check_windows(entries: Iterable[int], table: int) -> Iterator[Violation]:
+    """Judge the window table at rest, by its 512 entries."""
+    for slot, entry in enumerate(entries):
+        if entry:
+            yield Violation(WINDOW, table, f"entry {slot}", entry, 0, "no operation is under way")

@@ -1,6 +1,7 @@
-"""Invariants of processes (docs/spec.md §14): the list, each object, each space, the frames they hold."""
+"""Invariants of the list of processes and of what each says it has (docs/spec.md §14)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from model.address_space import (
@@ -8,142 +9,186 @@ from model.address_space import (
     MMAP_START,
     PROGRAM_END,
     PROGRAM_START,
+    USER_HEAP_LIMIT,
     USER_HEAP_START,
     USER_STACK_END,
     USER_STACK_START,
 )
 from model.invariants.base import Invariant, Violation
-from model.page_entry import ACCESSED, DIRTY
-from model.paging import Mapping
-from model.records import FrameUse, Process
-from model.types import PAGE_BYTES, is_aligned
+from model.page_entry import Rights
+from model.records import Process, Region
+from model.spaces import Space
+from model.types import PAGE_BYTES, align_up, is_aligned
 
-PID: Final = Invariant(
-    "processes.pid", "pids ascend from 1 on along g_process_list", "§14.2: in order of pid, never reused"
+_LAST_STATE: Final = 2
+
+LIST: Final = Invariant("process.list", "the list ends with null, each process once", "§14.2")
+ORDER: Final = Invariant(
+    "process.pid", "pids ascend from 1 on along g_process_list", "§14.2: in order of pid, never reused"
 )
-END: Final = Invariant("processes.end", "the list ends with null, each process once", "§14.2")
-STATE: Final = Invariant("processes.state", "state is 0 ready, 1 paused or 2 ended", "§14.2")
-NAME: Final = Invariant("processes.name", "name ends with a zero", "§14.2: cut to 15 characters")
+STATE: Final = Invariant("process.state", "state is 0, 1 or 2", "§14.2: ready, paused, ended")
+NAME: Final = Invariant("process.name", "name ends with a zero", "§14.2: cut to 15 characters")
 DIRECTORY: Final = Invariant(
-    "processes.directory",
-    "page_directory_ is a page, and no other process's",
-    "§14: every process has an address space of its own",
+    "process.directory",
+    "heap_.page_directory_ = page_directory_, a frame that no other process has there",
+    "§14.3, §15.3: one address space",
 )
-LAYOUT: Final = Invariant(
-    "processes.layout",
-    "code and data lie in [0x400000, 0x8000000), the stack ends at 0x80000000 and has at most 8 MiB, "
-    "mmap_ is [0x40000000, 0x70000000)",
-    "§14.3–14.4",
+RANGES: Final = Invariant(
+    "process.ranges",
+    "code and data lie in [0x400000, 0x8000000), the heap in [0x8000000, 0x40000000), mmap_ is "
+    "[0x40000000, 0x70000000), the stack ends at 0x80000000 and has at most 8 MiB; all in whole pages",
+    "§14.3–14.4: the address space of a process",
 )
-WINDOW: Final = Invariant(
-    "processes.window",
-    "every page of the lower half lies in a window of its process: code, data, heap, mmap, stack",
-    "§14.4: the null guard, the stack guard and what is reserved are never mapped",
+PAGE_PLACE: Final = Invariant(
+    "process.page_place",
+    "a page lies in code, data, heap, taken mmap or stack, and has 4 KiB",
+    "§14.4: all else is never mapped",
 )
-RIGHTS: Final = Invariant(
-    "processes.rights",
-    "code is r-x, data, heap and stack are rw-, mmap is r-- or rw-, all with the user bit",
-    "§14.4",
+PAGE_RIGHTS: Final = Invariant(
+    "process.page_rights", "code r-x, all else rw- or (mmap) r--, with the user bit", "§14.4"
 )
-KERNEL_HALF: Final = Invariant(
-    "processes.kernel_half", "PML4 entry 511 equals the kernel directory's", "§5.5: one kernel for all"
-)
-SHARED: Final = Invariant(
-    "processes.shared", "no frame has two users", "§14.6: what one process gives back no other may hold"
+PAGE_MISSING: Final = Invariant(
+    "process.page_missing",
+    "every page of code, data, heap, taken mmap and stack is mapped",
+    "§14.3, §15.3, §15.5",
 )
 
-ALL: Final = (PID, END, STATE, NAME, DIRECTORY, LAYOUT, WINDOW, RIGHTS, KERNEL_HALF, SHARED)
+PER_LIST: Final = (LIST,)
+PER_PROCESS: Final = (ORDER, STATE, NAME, DIRECTORY, RANGES, PAGE_PLACE, PAGE_RIGHTS, PAGE_MISSING)
+ALL: Final = (*PER_LIST, *PER_PROCESS)
 
-_STATES: Final = 3
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """[start, end) of a process and what it is; `writable` is None where both are right."""
+
+    name: str
+    start: int
+    end: int
+    writable: bool | None
+    executable: bool = False
 
 
-def check_processes(processes: Sequence[Process], *, stop: int = 0) -> list[Violation]:
-    """Judge the list: `processes` in its order, each once; `stop` is where following them ended, or 0."""
+def check_list(processes: Sequence[Process], head: int, *, stop: int) -> list[Violation]:
+    """Judge the list itself; `stop` is the pointer at which following it ended, 0 for null."""
     violations = []
-    seen: dict[int, int] = {}
-    for index, process in enumerate(processes):
-        before = processes[index - 1].pid if index else 0
-        if process.pid <= before:
-            because = f"the process before is {before}"
-            violations.append(Violation(PID, process.address, "pid", process.pid, None, because))
-        if process.state >= _STATES:
-            violations.append(Violation(STATE, process.address, "state", process.state, None, ""))
-        if process.name[-1:] != b"\0":
-            violations.append(Violation(NAME, process.address, "name", process.name[-1], 0, "it is the last"))
-        directory = process.memory.page_directory
-        if directory == 0 or not is_aligned(directory, PAGE_BYTES) or directory in seen:
-            because = f"process {seen[directory]} has it" if directory in seen else "no page begins there"
-            violations.append(
-                Violation(DIRECTORY, process.address, "page_directory", directory, None, because)
-            )
-        seen.setdefault(directory, process.pid)
-        violations += _check_layout(process)
     if stop:
+        last = processes[-1].address if processes else head
         again = any(process.address == stop for process in processes)
         because = (
             "it is in the list already: the list is a cycle" if again else "no process can be read there"
         )
-        subject = processes[-1].address if processes else stop
-        violations.append(Violation(END, subject, "next", stop, None, because))
+        violations.append(Violation(LIST, last, "next", stop, None, because))
+    before = 0
+    directories: dict[int, int] = {}
+    for process in processes:
+        if process.pid <= before:
+            because = f"the process before has pid {before}"
+            violations.append(Violation(ORDER, process.address, "pid", process.pid, None, because))
+        before = process.pid
+        directory = process.memory.page_directory
+        if directory in directories:
+            because = f"process {directories[directory]} has it"
+            violations.append(
+                Violation(DIRECTORY, process.address, "page_directory_", directory, None, because)
+            )
+        directories.setdefault(directory, process.pid)
     return violations
 
 
-def _check_layout(process: Process) -> list[Violation]:
-    """The ranges that the object declares."""
+def check_fields(process: Process) -> list[Violation]:
+    """Judge what the process says of itself."""
+    memory, heap, mmap = process.memory, process.memory.heap, process.memory.mmap
     violations = []
-    memory = process.memory
-    windows = (
-        ("code", memory.code_start, memory.code_end, PROGRAM_START, PROGRAM_END),
-        ("data", memory.data_start, memory.data_end, PROGRAM_START, PROGRAM_END),
-        ("stack", memory.stack_start, memory.stack_end, USER_STACK_START, USER_STACK_END),
-        ("mmap", memory.mmap.start, memory.mmap.end, MMAP_START, MMAP_END),
-    )
-    for name, start, end, low, high in windows:
-        whole = is_aligned(start, PAGE_BYTES) and is_aligned(end, PAGE_BYTES)
-        inside = low <= start <= end <= high or (name == "data" and start == end == 0)
-        fixed = (name != "stack" or end == high) and (name != "mmap" or (start, end) == (low, high))
-        if not (whole and inside and fixed):
-            because = f"{start:#x}..{end:#x} is not in {low:#x}..{high:#x}"
-            violations.append(Violation(LAYOUT, process.address, name, start, None, because))
-    return violations
-
-
-def check_process_pages(
-    process: Process, pages: Iterable[Mapping], entry: int, kernel_entry: int
-) -> list[Violation]:
-    """Judge a process's address space: its `pages` below 2**47, its PML4 entry 511 and the kernel's."""
-    violations = []
-    if (entry ^ kernel_entry) & ~(ACCESSED | DIRTY):
-        because = "the kernel directory has it"
+    if process.state > _LAST_STATE:
+        violations.append(Violation(STATE, process.address, "state", process.state, None, ""))
+    if process.name[-1:] != b"\0":
         violations.append(
-            Violation(KERNEL_HALF, process.memory.page_directory, "entry 511", entry, kernel_entry, because)
+            Violation(NAME, process.address, "name", process.name[-1], 0, "it is the last byte")
         )
-    memory = process.memory
-    windows = (
-        ((memory.code_start, memory.code_end), {(False, True)}),
-        ((memory.data_start, memory.data_end), {(True, False)}),
-        ((USER_HEAP_START, memory.heap.heap_current), {(True, False)}),
-        ((MMAP_START, MMAP_END), {(True, False), (False, False)}),
-        ((memory.stack_start, memory.stack_end), {(True, False)}),
-    )
-    for page in pages:
-        allowed = [rights for (start, end), rights in windows if start <= page.virtual < end]
-        if not allowed or page.page_bytes != PAGE_BYTES:
-            because = "nothing of its process is there" if not allowed else "it is a larger page"
-            violations.append(Violation(WINDOW, page.virtual, "entry", page.entry, None, because))
-        elif (page.rights.writable, page.rights.executable) not in allowed[0] or not page.rights.user:
-            because = f"process {process.pid} may have other rights there"
-            violations.append(Violation(RIGHTS, page.virtual, "entry", page.entry, None, because))
+    if heap.page_directory != memory.page_directory or not is_aligned(memory.page_directory, PAGE_BYTES):
+        violations.append(
+            Violation(
+                DIRECTORY,
+                process.address,
+                "heap_.page_directory_",
+                heap.page_directory,
+                memory.page_directory,
+                "page_directory_ of the process",
+            )
+        )
+    for name, low, start, end, high in (
+        ("code", PROGRAM_START, memory.code_start, memory.code_end, PROGRAM_END),
+        ("data", PROGRAM_START, memory.data_start, memory.data_end, PROGRAM_END),
+        ("stack", USER_STACK_START, memory.stack_start, memory.stack_end, USER_STACK_END),
+        ("heap", USER_HEAP_START, heap.heap_start, heap.heap_current, heap.heap_limit),
+        ("heap limit", USER_HEAP_START, USER_HEAP_START, heap.heap_limit, USER_HEAP_LIMIT),
+        ("mmap", MMAP_START, mmap.start, mmap.end, MMAP_END),
+    ):
+        whole = is_aligned(start, PAGE_BYTES) and is_aligned(end, PAGE_BYTES)
+        fixed = (name != "stack" or end == high) and (name != "mmap" or (start, end) == (low, high))
+        if start != end and not (whole and fixed and low <= start <= end <= high):
+            because = f"[{start:#x}, {end:#x}) is not inside [{low:#x}, {high:#x}), or not as it must be"
+            violations.append(Violation(RANGES, process.address, name, start, None, because))
     return violations
 
 
-def check_owners(uses: Iterable[FrameUse]) -> list[Violation]:
-    """Judge who holds frames: `uses` are the pages and tables of processes, and the tables of the kernel."""
+def areas(process: Process, free_mmap: Iterable[Region]) -> list[Area]:
+    """What the process says is mapped, whole pages in ascending order."""
+    memory, heap, mmap = process.memory, process.memory.heap, process.memory.mmap
+    found = [
+        Area(
+            "code", memory.code_start, align_up(memory.code_end, PAGE_BYTES), writable=False, executable=True
+        ),
+        Area("data", memory.data_start, align_up(memory.data_end, PAGE_BYTES), writable=True),
+        Area("heap", USER_HEAP_START, heap.heap_current, writable=True),
+        Area("stack", memory.stack_start, memory.stack_end, writable=True),
+    ]
+    at = int(mmap.start)
+    for region in free_mmap:
+        found.append(Area("mmap", at, region.start, writable=None))
+        at = max(at, region.start + region.size_bytes)
+    found.append(Area("mmap", at, mmap.end, writable=None))
+    return sorted((area for area in found if area.start < area.end), key=lambda area: area.start)
+
+
+def check_pages(space: Space, said: Sequence[Area]) -> list[Violation]:
+    """Judge the lower half of a process's tables against the areas that it says it has."""
     violations = []
-    owners: dict[int, str] = {}
-    for use in uses:
-        if use.frame in owners:
-            because = f"{owners[use.frame]} has it, and {use.user}"
-            violations.append(Violation(SHARED, use.frame, "frame", use.frame, None, because))
-        owners.setdefault(use.frame, use.user)
+    covered: dict[int, int] = {}
+    for run in space.runs:
+        if run.virtual >> 63:
+            continue
+        at, end = int(run.virtual), run.virtual + run.size_bytes
+        if run.page_bytes != PAGE_BYTES:
+            because = f"a page of {run.page_bytes:#x} bytes"
+            violations.append(Violation(PAGE_PLACE, at, "entry", run.entry, None, because))
+        for number, area in enumerate(said):
+            start, stop = max(at, area.start), min(end, area.end)
+            if start >= stop:
+                continue
+            if start > at:
+                violations.append(_misplaced(at, start, run.entry))
+            at = stop
+            covered[number] = covered.get(number, 0) + stop - start
+            if not _allowed(run.rights, area):
+                because = f"it is {area.name}, [{area.start:#x}, {area.end:#x})"
+                violations.append(Violation(PAGE_RIGHTS, start, "entry", run.entry, None, because))
+        if at < end:
+            violations.append(_misplaced(at, end, run.entry))
+    for number, area in enumerate(said):
+        missing = area.end - area.start - covered.get(number, 0)
+        if missing > 0:
+            because = f"{missing // PAGE_BYTES} pages of [{area.start:#x}, {area.end:#x}) are not mapped"
+            violations.append(Violation(PAGE_MISSING, area.start, area.name, 0, None, because))
     return violations
+
+
+def _misplaced(start: int, end: int, entry: int) -> Violation:
+    because = f"[{start:#x}, {end:#x}) is neither code nor data, heap, taken mmap or stack"
+    return Violation(PAGE_PLACE, start, "entry", entry, None, because)
+
+
+def _allowed(rights: Rights, area: Area) -> bool:
+    writable = area.writable is None or rights.writable == area.writable
+    return rights.user and writable and rights.executable == area.executable

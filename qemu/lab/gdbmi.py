@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pygdbmi.IoManager import IoManager
 
 from lab.errors import GdbCommandError, LabError
-from lab.processes import end, signals_held, start
+from lab.processes import Launched, end, signals_held, start
 
 # How long to look whether GDB itself has ended, between two looks at its output.
 SLICE_SECONDS = 0.25
@@ -40,7 +39,7 @@ def gdb_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in helpers}
 
 
-class Gdb:
+class Gdb(Launched):
     """A GDB without user configuration; use as a context manager, leaving the block ends it.
 
     `asynchronous` lets commands run while the target runs (GDB's `mi-async`); a plain session, as a
@@ -66,26 +65,14 @@ class Gdb:
         self._process: subprocess.Popen[bytes] | None = None
         self._io: IoManager | None = None
 
-    def __enter__(self) -> Self:
-        try:
-            with signals_held():
-                self._launch()
-            self.mi("-gdb-set confirm off")
-            self.mi("-gdb-set pagination off")
-            self.mi("-gdb-set width 0")
-            if self._asynchronous:
-                self.mi("-gdb-set mi-async on")
-            if self._script is not None:
-                self.console(f"source {self._script}")
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _begin(self) -> None:
+        self.mi("-gdb-set confirm off")
+        self.mi("-gdb-set pagination off")
+        self.mi("-gdb-set width 0")
+        if self._asynchronous:
+            self.mi("-gdb-set mi-async on")
+        if self._script is not None:
+            self.console(f"source {self._script}")
 
     def close(self) -> None:
         """End GDB; a second call does nothing."""

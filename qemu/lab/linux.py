@@ -3,8 +3,10 @@
 Fetched from the system's apt sources into build/linux and unpacked there, never installed.
 """
 
+import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,10 @@ BOOT_SECONDS = 110.0
 _KERNEL_PACKAGE = "linux-image-amd64"  # depends on the kernel's own package
 _SHELL_PACKAGE = "busybox-static"
 _FETCH_SECONDS = 300
+_USER_HALF = 0x1000  # KPTI: this bit of CR3 chooses the tables that a program runs with
+_USER_PAGE = re.compile(r"^0000[0-9a-f]{12}: [0-9a-f]{16} (.{7}U.)$", re.M)  # of `info tlb`
+_FEW_PAGES = 20
+_ATTEMPTS = 200
 _INIT = f"""#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 echo {UP}
@@ -35,8 +41,27 @@ def linux_guest(*, levels: int = 4, memory: str = "256M", append: str = "") -> I
     extra = ["-initrd", str(LINUX / "initramfs.cpio")]
     with Machine(LINUX / "vmlinuz", append, memory=memory, cpu_model=model, extra=extra) as machine:
         machine.wait_for_serial(UP, BOOT_SECONDS)
-        machine.monitor("stop")
+        _stop_in_kernel(machine)
         yield machine
+
+
+def _stop_in_kernel(machine: Machine) -> None:
+    """Stop where the CPU is in the kernel, with a program's pages in the tables of its CR3."""
+    for _ in range(_ATTEMPTS):
+        machine.monitor("stop")
+        registers = machine.monitor("info registers")
+        level, root = re.search(r"CPL=(\d)", registers), re.search(r"CR3=([0-9a-f]+)", registers)
+        assert level is not None
+        assert root is not None
+        cr3 = int(root[1], 16)
+        # An idle kernel thread, or one that starts a program, may have few of a program's pages or none.
+        if level[1] == "0" and not cr3 & _USER_HALF:
+            pages = _USER_PAGE.findall(machine.monitor("info tlb"))
+            if len(pages) > _FEW_PAGES:
+                return
+        machine.monitor("cont")
+        time.sleep(0.05)
+    raise LabError("the Linux guest never stood in its kernel with a program's pages")
 
 
 def fetch() -> None:

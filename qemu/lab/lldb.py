@@ -7,19 +7,18 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from lab.errors import DebuggerRefused, LabError
 from lab.gdbmi import gdb_environment
 from lab.paths import LLDB_SCRIPT, ROOT
-from lab.processes import end, signals_held, start
+from lab.processes import Launched, end, signals_held, start
 
 AGENT = ROOT / "qemu" / "lab" / "inside" / "lldb_agent.py"
 LLDB = "lldb-19"
 
 
-class Lldb:
+class Lldb(Launched):
     """An LLDB without user configuration; use as a context manager, leaving the block ends it.
 
     However it ends, the guest stays as it was: LLDB is killed, for its own ways to leave kill or resume it.
@@ -36,22 +35,10 @@ class Lldb:
         self._pending = b""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the debugger
 
-    def __enter__(self) -> Self:
-        try:
-            with signals_held():
-                self._launch()
-            self.asynchronous(on=False)
-            if self._script is not None:
-                self.console(f"command script import {self._script}")
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _begin(self) -> None:
+        self.asynchronous(on=False)
+        if self._script is not None:
+            self.console(f"command script import {self._script}")
 
     def close(self) -> None:
         """End LLDB; a second call does nothing."""

@@ -8,12 +8,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lab.errors import LabError
 from lab.monitor import Monitor
-from lab.processes import end, signals_held, start
+from lab.processes import Launched, end, signals_held, start
 
 # An emulated machine on a busy computer starts slowly, but this is far more than it needs.
 START_SECONDS = 30.0
@@ -22,7 +20,7 @@ POLL_SECONDS = 0.02
 SOCKET_PATH_MAX = 107
 
 
-class Machine:
+class Machine(Launched):
     """A QEMU without display that boots `kernel` (a 32-bit multiboot ELF), or nothing.
 
     Use as a context manager. Everything the run needs lies in one private directory: `gdb_socket` for
@@ -60,21 +58,6 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._monitor: Monitor | None = None
         self._directory = Path()
-
-    def __enter__(self) -> Self:
-        try:
-            with signals_held():
-                self._launch()
-            self._connect()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End QEMU and remove the run's directory; a second call does nothing."""
@@ -181,7 +164,7 @@ class Machine:
             )  # fmt: skip
             self._cleanup.callback(end, self._process)
 
-    def _connect(self) -> None:
+    def _begin(self) -> None:
         """Wait until QEMU obeys its monitor, or say why it does not."""
         try:
             self._monitor = Monitor(self._connection, timeout_seconds=START_SECONDS)

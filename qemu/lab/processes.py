@@ -3,10 +3,11 @@
 import shutil
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import FrameType
-from typing import IO
+from types import FrameType, TracebackType
+from typing import IO, Self
 
 from lab.errors import LabError
 
@@ -91,3 +92,34 @@ def signals_held() -> Iterator[None]:
             signal.signal(number, handler)
         for held in dict.fromkeys(arrived):
             signal.raise_signal(held)
+
+
+class Launched(ABC):
+    """What is launched as a `with` block begins, and ended when it is left or never comes to begin."""
+
+    def __enter__(self) -> Self:
+        try:
+            with signals_held():
+                self._launch()
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it; a second call does nothing."""
+
+    @abstractmethod
+    def _launch(self) -> None:
+        """Start the process and note it; signals are held back."""
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Speak to it for the first time."""

@@ -18,6 +18,8 @@ VALUE = "g_kernel_heap"
 MORE = [
     "pagewalk --access w g_kernel_heap",
     "pagewalk --find-physical 0x3fe000",
+    "coronel whatis --physical 0x3fe000",
+    "coronel whatis $rip",
     "pagewalk g_kernel_heap->first_block_",
     "pagewalk (unsigned long)g_kernel_heap + 8",
     "pagewalk *g_kernel_heap",
@@ -41,6 +43,7 @@ NOT_SIMULATED = {
     "--process": "it has none",
     "--every-process": "it has none",
     "status": "it is about the host",
+    "whatis": "it has no file with functions, and no trace",
 }
 """Part of a line → why that host cannot answer it alike."""
 

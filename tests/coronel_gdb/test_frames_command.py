@@ -1,33 +1,15 @@
 """`frames` on a simulated machine: every way in which a frame can have two owners, or none."""
 
-import json
-from typing import Any
-
 import pytest
 
-from coronel_gdb.plugins import commands
-from coronel_gdb.render import as_json, as_table
 from model.layouts import PHYSICAL
 from model.page_entry import WRITABLE
 from model.page_tables import PageFlags
 from model.types import PhysicalAddress, VirtualAddress
+from tests.coronel_gdb.asked import codes, report
 from tests.coronel_gdb.user_side import DATA, UserSide, user_side
 
-COMMANDS = {command.name: command for command in commands()}
 IMAGE = 0x10_0000
-
-
-def report(side: UserSide, line: str = "frames") -> dict[str, Any]:
-    name, *words = line.split()
-    command = COMMANDS[name]
-    result = command.run(side.context(), command.parse(words))
-    assert as_table.render(result).startswith(f"{name}: ")
-    parsed: dict[str, Any] = json.loads(as_json.render(result))
-    return parsed
-
-
-def codes(side: UserSide) -> list[str]:
-    return [finding["code"] for finding in report(side)["findings"]]
 
 
 def mapped(
@@ -64,7 +46,7 @@ def test_a_free_frame_that_is_mapped_is_found() -> None:
     side = user_side("alpha")
     page, frame = mapped(side)
     side.machine.frames.free(frame)
-    (finding,) = report(side)["findings"]
+    (finding,) = report(side, "frames")["findings"]
     assert (finding["code"], finding["subject"]) == ("FRAME008", frame)
     assert finding["places"][0]["claims"][1]["virtual"] == page
 
@@ -72,7 +54,7 @@ def test_a_free_frame_that_is_mapped_is_found() -> None:
 def test_a_free_frame_that_is_a_page_table_is_found() -> None:
     side = user_side("alpha")
     side.machine.frames.free(side.entry(side.processes[0], DATA) & ~0xFFF)
-    assert codes(side) == ["FRAME009"]
+    assert codes(side, "frames") == ["FRAME009"]
 
 
 def test_a_free_frame_inside_the_kernel_is_found() -> None:
@@ -83,14 +65,14 @@ def test_a_free_frame_inside_the_kernel_is_found() -> None:
     side.machine.memory.write_u64(VirtualAddress(node + 8), manager.get("free_list_"))
     manager.set("free_list_", node)
     manager.add("free_count_", 1)
-    assert codes(side) == ["FRAME003", "FRAME010"]
+    assert codes(side, "frames") == ["FRAME003", "FRAME010"]
 
 
 def test_a_page_table_that_is_mapped_is_found() -> None:
     side = user_side("alpha")
     table = side.entry(side.processes[0], DATA) & ~0xFFF
     mapped(side, table)
-    assert codes(side) == ["FRAME011"]
+    assert codes(side, "frames") == ["FRAME011"]
 
 
 def test_a_page_table_inside_the_image_is_found() -> None:
@@ -101,45 +83,45 @@ def test_a_page_table_inside_the_image_is_found() -> None:
         PhysicalAddress(IMAGE), side.machine.physical.read(PhysicalAddress(step.entry & ~0xFFF), 4096)
     )
     side.machine.physical.write_u64(step.entry_address, IMAGE | step.entry & 0xFFF)
-    assert set(codes(side)) == {"FRAME012", "FRAME015"}  # and the table that was there is lost
+    assert set(codes(side, "frames")) == {"FRAME012", "FRAME015"}  # and the table that was there is lost
 
 
 def test_a_frame_that_the_kernel_maps_twice_is_found() -> None:
     side = user_side()
     _, frame = mapped(side)
     mapped(side, frame)
-    assert codes(side) == ["FRAME013"]
+    assert codes(side, "frames") == ["FRAME013"]
 
 
 def test_an_alias_of_the_image_is_found() -> None:
     side = user_side()
     mapped(side, IMAGE)
-    assert codes(side) == ["FRAME013"]
+    assert codes(side, "frames") == ["FRAME013"]
 
 
 def test_a_device_that_is_memory_in_use_is_found() -> None:
     side = user_side()
     _, frame = mapped(side)
     side.machine.paging.mapio(frame, 16)
-    assert codes(side) == ["FRAME014"]
+    assert codes(side, "frames") == ["FRAME014"]
 
 
 def test_a_device_outside_ram_is_none() -> None:
     side = user_side()
     side.machine.paging.mapio(0xFEC0_0000, 4096)
-    assert codes(side) == []
+    assert codes(side, "frames") == []
 
 
 def test_a_page_above_the_end_of_ram_is_found() -> None:
     side = user_side()
     mapped(side, 0xFF_FFFF_F000)
-    assert codes(side) == ["FRAME017"]
+    assert codes(side, "frames") == ["FRAME017"]
 
 
 def test_frames_that_nobody_has_are_found_and_listed() -> None:
     side = user_side("alpha")
     lost = [side.machine.frames.alloc() for _ in range(3)]
-    (finding,) = report(side)["findings"]
+    (finding,) = report(side, "frames")["findings"]
     assert (finding["code"], finding["subject"], finding["frames"]) == ("FRAME015", min(lost), 3)
     listed = report(side, "frames --leaks")["tables"][1]["rows"]
     assert [(row["start"], row["end"]) for row in listed] == [(min(lost), max(lost) + 4096)]
@@ -153,7 +135,7 @@ def test_frames_that_nobody_has_are_found_and_listed() -> None:
 def test_calls_that_were_refused_are_found(index: int, kind: str) -> None:
     side = user_side()
     side.machine.frames.fields.set("errors_", 2, index)
-    (finding,) = report(side)["findings"]
+    (finding,) = report(side, "frames")["findings"]
     assert (finding["code"], finding["refused"]) == ("FRAME016", {kind: 2})
 
 
@@ -161,14 +143,14 @@ def test_calls_that_were_refused_are_found(index: int, kind: str) -> None:
 def test_running_out_of_something_is_no_finding(index: int) -> None:
     side = user_side()
     side.machine.frames.fields.set("errors_", 7, index)
-    assert codes(side) == []
+    assert codes(side, "frames") == []
 
 
 def test_a_lock_that_is_held_leaves_the_owners_unjudged() -> None:
     side = user_side("alpha")
     side.machine.frames.alloc()
     side.processes[0].set("memory.heap_.lock_", 1)
-    answer = report(side)
+    answer = report(side, "frames")
     assert (answer["exit_code"], answer["findings"]) == (2, [])
     assert "heap of process 1" in answer["not_checked"][0]["why"]
 
@@ -176,7 +158,7 @@ def test_a_lock_that_is_held_leaves_the_owners_unjudged() -> None:
 def test_a_damaged_list_of_processes_makes_no_frame_lost() -> None:
     side = user_side("alpha", "beta")
     side.processes[0].set("next", 0x1234)
-    assert codes(side) == []
+    assert codes(side, "frames") == []
 
 
 def test_who_has_one_frame() -> None:
@@ -213,4 +195,4 @@ def test_writable_code_is_not_the_business_of_frames() -> None:
     side = user_side("alpha")
     at = side.entry(side.processes[0], 0x40_0000)
     side.machine.physical.write_u64(at, side.machine.physical.read_u64(at) | WRITABLE)
-    assert codes(side) == []
+    assert codes(side, "frames") == []

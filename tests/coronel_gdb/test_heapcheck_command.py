@@ -1,34 +1,17 @@
 """`heapcheck`, `regions`, `layout`, `memcheck` on a simulated machine: damage known to the byte."""
 
 import json
-from typing import Any
 
 import pytest
 
-from coronel_gdb.plugins import commands
-from coronel_gdb.render import as_json, as_table
 from model.address_space import KERNEL_BASE, STACK_GUARD
 from model.layouts import HEAP, VIRT
 from model.page_entry import NO_EXECUTE, PRESENT, WRITABLE
 from model.page_tables import PageFlags
 from model.types import PhysicalAddress, VirtualAddress
+from tests.coronel_gdb.asked import codes, report
 from tests.coronel_gdb.user_side import HEAP as USER_HEAP
 from tests.coronel_gdb.user_side import UserSide, user_side
-
-COMMANDS = {command.name: command for command in commands()}
-
-
-def report(side: UserSide, line: str) -> dict[str, Any]:
-    name, *words = line.split()
-    command = COMMANDS[name]
-    result = command.run(side.context(), command.parse(words))
-    assert as_table.render(result).startswith(f"{name}: ")
-    parsed: dict[str, Any] = json.loads(as_json.render(result))
-    return parsed
-
-
-def codes(side: UserSide, line: str) -> list[str]:
-    return [finding["code"] for finding in report(side, line)["findings"]]
 
 
 def change_entry(side: UserSide, virtual: int, bits: int) -> None:

@@ -1,10 +1,5 @@
 """The commands on the model's own machine, with no QEMU: damage done here is known to the byte."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,13 +8,11 @@ from coronel_gdb.backends.memory_host import MachineTarget
 from coronel_gdb.commands.command import Context
 from coronel_gdb.lift.heap import lift_heap, read_heap
 from coronel_gdb.plugins import commands
-from coronel_gdb.render import as_json, as_table
-from model import scenarios
 from model.layouts import HEAP, HEAP_BLOCK
 from model.machine import Machine
-from model.multiboot import MapEntry
 from model.records import HeapBlock
 from model.types import VirtualAddress
+from tests.coronel_gdb.asked import booted, overwritten, report
 
 COMMANDS = {command.name: command for command in commands()}
 HEADER = HEAP_BLOCK.size_bytes
@@ -27,9 +20,7 @@ HEADER = HEAP_BLOCK.size_bytes
 
 @pytest.fixture(scope="module")
 def machine() -> Machine:
-    booted = Machine.boot([MapEntry(0, 0x9FC00), MapEntry(1 << 20, 63 << 20)])
-    scenarios.mixed(booted, 42, 600)
-    return booted
+    return booted(42, 600)
 
 
 @pytest.fixture(scope="module")
@@ -37,27 +28,6 @@ def blocks(machine: Machine) -> list[HeapBlock]:
     context = Context(MachineTarget(machine))
     heap = read_heap(context.target, context.space, context.profile.heap)
     return lift_heap(context.space, heap, context.profile.heap, careful=True).blocks
-
-
-def report(machine: Machine, line: str) -> dict[str, Any]:
-    """The JSON report; the table of the same report must not fail either."""
-    name, *words = line.split()
-    command = COMMANDS[name]
-    result = command.run(Context(MachineTarget(machine)), command.parse(words))
-    assert as_table.render(result).startswith(f"{name}: ")
-    parsed: dict[str, Any] = json.loads(as_json.render(result))
-    return parsed
-
-
-@contextmanager
-def overwritten(machine: Machine, address: int, data: bytes) -> Iterator[None]:
-    """The bytes at a virtual address are others inside the block."""
-    saved = machine.memory.read(VirtualAddress(address), len(data))
-    machine.memory.write(VirtualAddress(address), data)
-    try:
-        yield
-    finally:
-        machine.memory.write(VirtualAddress(address), saved)
 
 
 @pytest.mark.parametrize("line", ["heapcheck", "frames", "pagewalk", "pagewalk g_kernel_heap"])

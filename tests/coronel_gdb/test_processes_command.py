@@ -1,33 +1,15 @@
 """`processes` on a simulated machine: every border that can be crossed, crossed by hand."""
 
-import json
-from typing import Any
-
 import pytest
 
-from coronel_gdb.plugins import commands
-from coronel_gdb.render import as_json, as_table
 from model.page_entry import USER, WRITABLE
 from model.page_tables import PageFlags
 from model.types import PhysicalAddress, VirtualAddress
+from tests.coronel_gdb.asked import codes, report
 from tests.coronel_gdb.user_side import DATA, HEAP, MMAP, STACK, UserSide, user_side
 
-COMMANDS = {command.name: command for command in commands()}
 V0 = 0xFFFF_FFFF_8040_0000
 KERNEL_SLOT = 8 * 511
-
-
-def report(side: UserSide, line: str = "processes") -> dict[str, Any]:
-    name, *words = line.split()
-    command = COMMANDS[name]
-    result = command.run(side.context(), command.parse(words))
-    assert as_table.render(result).startswith(f"{name}: ")
-    parsed: dict[str, Any] = json.loads(as_json.render(result))
-    return parsed
-
-
-def codes(side: UserSide) -> list[str]:
-    return [finding["code"] for finding in report(side)["findings"]]
 
 
 def remap(side: UserSide, process: int, virtual: int, physical: int) -> None:
@@ -39,14 +21,14 @@ def remap(side: UserSide, process: int, virtual: int, physical: int) -> None:
 
 @pytest.mark.parametrize("names", [(), ("alpha",), ("alpha", "beta", "gamma")])
 def test_sound_processes_give_no_finding(names: tuple[str, ...]) -> None:
-    answer = report(user_side(*names))
+    answer = report(user_side(*names), "processes")
     assert (answer["exit_code"], answer["findings"], answer["not_checked"]) == (0, [], [])
     assert [row["name"] for row in answer["tables"][0]["rows"]] == list(names)
     assert answer["checked"] >= 4
 
 
 def test_the_table_says_what_each_process_has() -> None:
-    (row,) = report(user_side("alpha"))["tables"][0]["rows"]
+    (row,) = report(user_side("alpha"), "processes")["tables"][0]["rows"]
     assert (row["state"], row["code"], row["data"], row["heap"], row["stack"]) == (
         "paused", "4 KiB", "4 KiB", "64 KiB", "64 KiB",
     )  # fmt: skip
@@ -58,7 +40,7 @@ def test_a_frame_in_two_processes_is_found_with_both_paths(page: int) -> None:
     side = user_side("alpha", "beta")
     frame = side.physical(side.processes[0], page)
     remap(side, 1, page, frame)
-    (finding,) = report(side)["findings"]
+    (finding,) = report(side, "processes")["findings"]
     assert (finding["code"], finding["subject"]) == ("SPACE004", frame)
     (place,) = finding["places"]
     assert [claim["process"] for claim in place["claims"]] == [p.address for p in side.processes]
@@ -71,7 +53,7 @@ def test_a_frame_in_two_processes_is_found_with_both_paths(page: int) -> None:
 def test_a_kernel_frame_in_a_process_is_found() -> None:
     side = user_side("alpha")
     remap(side, 0, DATA, 0x10_0000)
-    (finding,) = report(side)["findings"]
+    (finding,) = report(side, "processes")["findings"]
     assert (finding["code"], finding["subject"]) == ("SPACE006", 0x10_0000)
 
 
@@ -79,7 +61,7 @@ def test_a_page_table_that_ring_3_can_write_is_found() -> None:
     side = user_side("alpha")
     table = side.entry(side.processes[0], DATA) & ~0xFFF
     remap(side, 0, MMAP, table)
-    findings = report(side)["findings"]
+    findings = report(side, "processes")["findings"]
     assert [finding["code"] for finding in findings] == ["SPACE005"]
     assert findings[0]["subject"] == table
 
@@ -89,7 +71,7 @@ def test_a_table_in_two_processes_is_found() -> None:
     memory = side.machine.physical
     first, second = (PhysicalAddress(p.get("memory.page_directory_")) for p in side.processes)
     memory.write_u64(second, memory.read_u64(first))  # PML4 slot 0: all of the lower half
-    assert set(codes(side)) == {"SPACE004", "SPACE007"}
+    assert set(codes(side, "processes")) == {"SPACE004", "SPACE007"}
 
 
 def test_a_user_bit_in_the_kernel_half_is_found_though_the_levels_above_refuse() -> None:
@@ -97,7 +79,7 @@ def test_a_user_bit_in_the_kernel_half_is_found_though_the_levels_above_refuse()
     page = side.machine.regions.alloc(4096)
     frame = side.machine.frames.alloc()
     side.machine.paging.map(side.machine.cr3, page, frame, PageFlags.WRITE | PageFlags.USER)
-    (finding,) = report(side)["findings"]
+    (finding,) = report(side, "processes")["findings"]
     assert (finding["code"], finding["subject"]) == ("SPACE001", page)
     (place,) = finding["places"]
     assert (place["level"], place["reachable"]) == ("PTE", False)
@@ -111,7 +93,7 @@ def test_a_user_bit_at_every_level_is_open_to_ring_3() -> None:
     found = side.context().space.translate(VirtualAddress(page))
     for step in found.steps:
         side.machine.physical.write_u64(step.entry_address, step.entry | USER)
-    findings = {finding["code"]: finding for finding in report(side)["findings"]}
+    findings = {finding["code"]: finding for finding in report(side, "processes")["findings"]}
     assert set(findings) == {"SPACE001", "SPACE002"}  # the process's own PML4E is as it was
     assert all(place["reachable"] for place in findings["SPACE001"]["places"][-1:])
 
@@ -123,7 +105,7 @@ def test_another_kernel_half_in_a_process_is_found(slot: int) -> None:
     at = PhysicalAddress(root + 8 * slot)
     kernel = side.machine.physical.read_u64(PhysicalAddress(root + KERNEL_SLOT))
     side.machine.physical.write_u64(at, kernel ^ WRITABLE)
-    answer = report(side)
+    answer = report(side, "processes")
     assert "SPACE002" in [finding["code"] for finding in answer["findings"]]
     upper = next(finding for finding in answer["findings"] if finding["code"] == "SPACE002")
     assert (upper["process"], upper["slots"]) == (side.processes[1].address, [slot])
@@ -132,7 +114,7 @@ def test_another_kernel_half_in_a_process_is_found(slot: int) -> None:
 def test_what_the_kernel_maps_in_the_lower_half_is_found() -> None:
     side = user_side()
     side.machine.paging.map(side.machine.cr3, 0x50_0000, side.machine.frames.alloc(), PageFlags.WRITE)
-    assert codes(side) == ["SPACE003"]
+    assert codes(side, "processes") == ["SPACE003"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +133,7 @@ def test_what_the_kernel_maps_in_the_lower_half_is_found() -> None:
 def test_a_process_that_contradicts_itself_is_found(field: str, value: int, code: str) -> None:
     side = user_side("alpha")
     side.processes[0].set(field, value)
-    assert code in codes(side)
+    assert code in codes(side, "processes")
 
 
 def test_a_page_outside_what_the_process_has_is_found() -> None:
@@ -159,7 +141,7 @@ def test_a_page_outside_what_the_process_has_is_found() -> None:
     directory = side.processes[0].get("memory.page_directory_")
     flags = PageFlags.USER | PageFlags.WRITE
     side.machine.paging.map(directory, 0x7F7F_F000, side.machine.frames.alloc(), flags)  # the stack guard
-    (finding,) = report(side)["findings"]
+    (finding,) = report(side, "processes")["findings"]
     assert (finding["code"], finding["subject"]) == ("PROC003", 0x7F7F_F000)
 
 
@@ -167,7 +149,7 @@ def test_a_page_with_other_rights_is_found() -> None:
     side = user_side("alpha")
     at = side.entry(side.processes[0], 0x40_0000)
     side.machine.physical.write_u64(at, side.machine.physical.read_u64(at) | WRITABLE)
-    (finding,) = report(side)["findings"]
+    (finding,) = report(side, "processes")["findings"]
     assert (finding["code"], finding["subject"]) == ("PROC003", 0x40_0000)
 
 
@@ -175,7 +157,7 @@ def test_a_table_that_refers_to_itself_ends() -> None:
     side = user_side("alpha")
     root = PhysicalAddress(side.processes[0].get("memory.page_directory_"))
     side.machine.physical.write_u64(PhysicalAddress(root + 8 * 5), root | 7)
-    found = codes(side)
+    found = codes(side, "processes")
     assert "SPACE005" in found  # its own tables are mapped for ring 3 by that
     assert len(found) < 10
 
@@ -184,6 +166,6 @@ def test_a_damaged_table_is_not_called_isolated() -> None:
     side = user_side("alpha")
     root = PhysicalAddress(side.processes[0].get("memory.page_directory_"))
     side.machine.physical.write_u64(PhysicalAddress(root + 8 * 7), 0xFFF_FFFF_F000 | 7)
-    answer = report(side)
+    answer = report(side, "processes")
     assert answer["exit_code"] != 0
     assert any("0xffffffff000" in absent["why"] for absent in answer["not_checked"])

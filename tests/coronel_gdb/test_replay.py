@@ -21,7 +21,7 @@ from coronel_gdb.profiles.resolve import built_in, parse
 from coronel_gdb.profiles.trace import ReplayProfile, resolve_replay
 from coronel_gdb.render import as_json, as_table
 from model.address_space import IMAGE_START
-from model.fast.heap import HeapHabits
+from model.fast.blocks import HeapHabits
 from model.fast.machine import FastMachine
 from model.layouts import HEAP, HEAP_BLOCK
 from model.machine import Machine

@@ -1,7 +1,5 @@
 """Who is suspected of a damaged header, and whether the repair that is shown does repair it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -16,12 +14,12 @@ from coronel_gdb.plugins import commands
 from coronel_gdb.render import as_table
 from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import Report
-from model import scenarios
 from model.layouts import HEAP_BLOCK
 from model.machine import Machine
 from model.multiboot import MapEntry
 from model.records import HeapBlock
 from model.types import VirtualAddress
+from tests.coronel_gdb.asked import booted, overwritten
 
 HEADER = HEAP_BLOCK.size_bytes
 HEAPCHECK = {command.name: command for command in commands()}["heapcheck"]
@@ -29,9 +27,7 @@ HEAPCHECK = {command.name: command for command in commands()}["heapcheck"]
 
 @pytest.fixture(scope="module")
 def machine() -> Machine:
-    booted = Machine.boot([MapEntry(0, 0x9FC00), MapEntry(1 << 20, 63 << 20)])
-    scenarios.mixed(booted, 7, 400)
-    return booted
+    return booted(7, 400)
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +38,6 @@ def rows(machine: Machine) -> list[HeapBlock]:
     blocks = lift_heap(context.space, heap, context.profile.heap).blocks
     ends = {block.address + HEADER + block.size_bytes for block in blocks}
     return [block for block in blocks[:-1] if block.address in ends]
-
-
-@contextmanager
-def overwritten(machine: Machine, address: int, data: bytes) -> Iterator[None]:
-    saved = machine.memory.read(VirtualAddress(address), len(data))
-    machine.memory.write(VirtualAddress(address), data)
-    try:
-        yield
-    finally:
-        machine.memory.write(VirtualAddress(address), saved)
 
 
 def heapcheck(machine: Machine) -> Report:

@@ -15,6 +15,7 @@ from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.lift.whole import tables_about, whole_space
 from model.page_entry import Level, PagingMode, Rights
 from model.paging import BadTable, Mapping, coalesce, walk_space
+from model.spaces import walk_whole
 from model.types import PhysicalAddress, VirtualAddress
 
 P, W, U, PS, NX = 1, 2, 4, 1 << 7, 1 << 63
@@ -100,6 +101,25 @@ def test_random_tables(
 ) -> None:
     # Tables refer to each other, to themselves, to holes; a chain of rising addresses makes deep ones common.
     check(decode, Tables(entries, missing=missing - {0x1000}), mode)
+
+
+@settings(max_examples=100, deadline=None)
+@given(entries=entries_of, mode=modes, missing=st.frozensets(tables_at, max_size=2))
+def test_the_walk_that_keeps_the_tables_finds_the_same_pages(
+    entries: dict[int, int], mode: PagingMode, missing: frozenset[int]
+) -> None:
+    tables = Tables(entries, missing=missing - {0x1000})
+    mappings, bad = expected(tables, mode)
+    space = walk_whole(tables.space(mode).table, "space", PhysicalAddress(0x1000), mode)
+    found = [
+        (run.virtual + at, run.physical + at, run.page_bytes, run.rights)
+        for run in space.runs
+        for at in range(0, run.size_bytes, run.page_bytes)
+    ]
+    known = [(each.virtual, each.physical, each.page_bytes, each.rights) for each in mappings]
+    assert set(found) <= set(known)
+    if not space.again:  # a table that is met again is gone through once
+        assert (found, space.bad) == (known, bad)
 
 
 @DECODERS

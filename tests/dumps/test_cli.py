@@ -19,7 +19,7 @@ import pytest
 from coronel_gdb.backends.qemu_host import MonitorMemory, QemuTarget
 from coronel_gdb.backends.qemu_memory import RamMap, ram_map
 from coronel_gdb.backends.qmp import Qmp
-from coronel_gdb.cli import split_options
+from coronel_gdb.cli import main, split_options
 from coronel_gdb.commands.command import Command, Option
 from coronel_gdb.errors import ReadFault
 from coronel_gdb.plugins import commands
@@ -66,7 +66,7 @@ def test_json_by_either_option(dump: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["heapchek"], "coronel: no command heapchek; there are: heapcheck, "),
+        (["heapchek"], "coronel: no command heapchek; there are: memcheck, heapcheck, "),
         (["heapcheck"], "heapcheck: nothing to look at: --dump FILE or --qmp SOCKET, one of them"),
         (["heapcheck", "--dump"], "coronel: --dump needs a value"),
         (["heapcheck", "--dump", "{dump}"], "heapcheck: no kernel file: name it with --kernel KERNEL.elf"),
@@ -103,13 +103,16 @@ def test_a_kernel_that_is_not_the_dumps(dump: Path, tmp_path: Path, kinds: tuple
     assert done.stderr == f"heapcheck: {other} is not the kernel in this memory: it is another build\n"
 
 
-def test_help_of_every_command_has_an_example_that_is_complete() -> None:
-    overview = run("--help")
-    assert overview.returncode == 0
+def test_help_of_every_command_has_an_example_that_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*words: str) -> str:
+        assert main(words) == 0
+        return capsys.readouterr().out
+
+    overview = said("--help")
     for command in commands():
-        assert f"  {command.name} " in overview.stdout
-        for words in ([command.name, "--help"], ["help", command.name]):
-            text = run(*words).stdout
+        assert f"  {command.name} " in overview
+        for words in ((command.name, "--help"), ("help", command.name)):
+            text = said(*words)
             assert command.summary in text
             assert "--kernel ELF" in text
             assert text.splitlines()[-1].startswith(f"example: coronel {command.name}")
@@ -140,7 +143,7 @@ def test_completion_completes() -> None:
     for words, offered in [
         ("heap", "heapcheck"),
         ("pagewalk --au", "--audit"),
-        ("frames --d", "--dump"),
+        ("frames --dum", "--dump"),
         ("frames --format j", "json"),
     ]:
         text = f"{script}\n{ask.format(words=words)}"

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coronel_gdb.backends.dump_host import DumpTarget
+from coronel_gdb.dumps.small import Description, write
 from coronel_gdb.errors import CoronelError
 from model.types import PhysicalAddress
 from tests.dumps.writers import CODECS, PAGE, elf_core, flattened, kdump, kdump_head, qemu_note
@@ -23,6 +25,17 @@ EXAMPLES = int(os.environ.get("CORONEL_FUZZ_EXAMPLES", "150"))
 MOST_BYTES = 8 << 20
 EDGES = [0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0xFFF, 0x1000, 0xFFFF, 1 << 31, (1 << 32) - 1, 1 << 63, (1 << 64) - 1]
 _PAGED = {"cr0": 0x80010001, "cr3": 0x1000, "cr4": 0x20}
+
+
+def small_dump(image: bytes) -> bytes:
+    with TemporaryDirectory() as folder:
+        path, kernel = Path(folder) / "small", Path(folder) / "kernel.elf"
+        kernel.write_bytes(b"\x7fELF" + bytes(5000))
+        said = Description(
+            _PAGED | {"efer": 0xD00}, "saved", [("by", "x")], [(40, 2, "why")], 40, kernel.name, 5004
+        )
+        write(path, said, [(0, image[: 4 * PAGE]), (9, image[9 * PAGE :])], kernel)
+        return path.read_bytes()
 
 
 @cache
@@ -36,6 +49,8 @@ def seed(form: str) -> bytes:
         virtual = 0xFFFFFFFF80000000 if form == "elf_paging" else 0
         segments = [(virtual, 0, image[: 4 * PAGE], 5 * PAGE), (virtual + 9 * PAGE, 9 * PAGE, table, PAGE)]
         return elf_core(segments, notes, bits=32 if form == "elf32" else 64)
+    if form == "small":
+        return small_dump(image)
     if form == "raw":
         return image
     codec, _, shape = form.partition("_")
@@ -43,7 +58,7 @@ def seed(form: str) -> bytes:
     return flattened(data, 700) if shape else data
 
 
-FORMS = ["elf", "elf32", "elf_paging", "raw", *CODECS, "zlib_flattened", "lzo_flattened"]
+FORMS = ["small", "elf", "elf32", "elf_paging", "raw", *CODECS, "zlib_flattened", "lzo_flattened"]
 
 
 @st.composite

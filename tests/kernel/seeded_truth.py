@@ -28,7 +28,9 @@ def check_truth(fault: str, gdb: Gdb, finding: dict[str, Any]) -> None:
         name: gdb.evaluate(f"g_seeded_fault.{name}") for name in ("victim", "culprit", "address", "length")
     }
     written = gdb.evaluate("*(unsigned long *)g_seeded_fault.written")
-    if fault in HEAP_FAULTS:
+    if finding["code"].startswith("PAGE"):
+        check_page(truth, written, finding)
+    elif fault in HEAP_FAULTS:
         assert finding["block"] == truth["victim"]
         damage = finding["damage"]
         end = truth["address"] + truth["length"]
@@ -61,3 +63,11 @@ def check_truth(fault: str, gdb: Gdb, finding: dict[str, Any]) -> None:
         assert truth["address"] <= finding["cr2"] < truth["address"] + truth["length"]
     else:
         raise AssertionError(f"nobody knows what a finding about {fault} must say")
+
+
+def check_page(truth: dict[str, int], written: int, finding: dict[str, Any]) -> None:
+    """Assert that a finding of `pagewalk --audit` is about the very page, or the very entry."""
+    places = finding["places"]
+    pages = {place["subject"] & -PAGE for place in places}
+    entries = {place["found"] & ~ACCESSED_DIRTY for place in places}
+    assert truth["address"] & -PAGE in pages or written & ~ACCESSED_DIRTY in entries

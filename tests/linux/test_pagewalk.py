@@ -178,3 +178,27 @@ def test_a_page_is_found_from_its_frame(guest: Guest) -> None:
     assert found == wanted
     root = guest.report(f"pagewalk --find-physical {guest.cr3 & ~0xFFF:#x}")
     assert root["facts"]["used as"] == f"PML{guest.levels} of current CR3"
+
+
+def test_whatis_tells_what_the_page_tables_tell(guest: Guest) -> None:
+    rip = guest.gdb.evaluate("(unsigned long)$rip")
+    report = guest.report(f"coronel whatis {rip:#x}")
+    base, kind = guest.tlb[rip & -(2 << 20) if rip & -(2 << 20) in guest.tlb else rip & -4096]
+    physical = base + rip % ((2 << 20) if kind >> LEVEL_SHIFT == 2 else 4096)
+    assert report["facts"]["mapping"].startswith(f"physical {physical:#x}, ")
+    assert "RAM " in report["facts"]["frame"]
+    assert "its structures are not known" in report["facts"]["kernel"]
+    everywhere = {
+        address + physical - page
+        for address, (page, kind) in guest.tlb.items()
+        if page <= physical < page + ((2 << 20) if kind >> LEVEL_SHIFT == 2 else 4096)
+    }
+    (mappings,) = report["tables"]
+    assert {row["virtual"] for row in mappings["rows"]} == everywhere
+    # The entry that maps it is an entry of a page table, by its physical address.
+    step = guest.report(f"pagewalk {rip:#x}")["tables"][0]["rows"][-1]
+    table = guest.report(f"coronel whatis --physical {step['entry at']:#x}")
+    assert f"page table: {step['level']} {step['index']}" in table["summary"]
+    span = 2 << 20 if step["level"] == "PDE" else 4096
+    start = rip & -span
+    assert f"translates {start:#x}..{start + span - 1:#x}" in table["tables"][0]["rows"][0]["details"]

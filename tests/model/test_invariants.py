@@ -6,13 +6,12 @@ from dataclasses import replace
 import pytest
 
 from lab.invariants import INVARIANTS
-from model.address_space import IMAGE_START, KERNEL_BASE, WINDOW_BASE
+from model.address_space import IMAGE_START, KERNEL_BASE, WINDOW_BASE, linear_physical
 from model.heap_blocks import FREE, RULES
-from model.invariants import catalogue, locks, memory_map, placement, table_entries, trace
+from model.invariants import catalogue, layout, locks, memory_map, placement, table_entries, trace
 from model.invariants import frame_manager as frame_manager_rules
 from model.invariants.frames import check_frames
 from model.invariants.heap import check_heap
-from model.invariants.kernel_space import check_pages
 from model.invariants.regions import check_spares
 from model.layouts import FRAME
 from model.machine import Machine
@@ -26,7 +25,6 @@ from model.snapshot import (
     free_frames,
     heap_blocks,
     heap_record,
-    pages,
     placement_record,
     region_manager,
     region_nodes,
@@ -118,6 +116,41 @@ def free_first_two(machine: Machine) -> None:
         machine.heap.blocks.set_state(address, FREE)
 
 
+def set_page(machine: Machine, process: Process, virtual: int, physical: int) -> None:
+    """The page of the process leads to another frame, for reading and writing."""
+    set_entry(machine, process.memory.directory, virtual, physical | 1 << 63 | 7)
+
+
+def table_of(machine: Machine, directory: int, virtual: int) -> PhysicalAddress:
+    """The last table of the walk."""
+    return PhysicalAddress(entry_address(machine, directory, virtual, Level.PTE) & -4096)
+
+
+def map_kernel(machine: Machine, physical: int) -> None:
+    machine.paging.map(machine.cr3, WINDOW_BASE - 0x1000, physical, PageFlags.WRITE)
+
+
+def free_by_hand(machine: Machine, physical: int) -> None:
+    """A node that no range allows, in front of the list."""
+    nodes, first = machine.frames.fields.get("nodes_"), first_free(machine)
+    at = VirtualAddress(nodes + physical // 4096 * FRAME.size_bytes)
+    machine.memory.write_u64(at, physical)
+    machine.memory.write_u64(VirtualAddress(at + 8), first)
+    machine.frames.fields.set("free_list_", at)
+
+
+def share_table(machine: Machine) -> None:
+    """The table of V0 once more, for the 2 MiB behind."""
+    entry = machine.physical.read_u64(entry_address(machine, machine.cr3, V0, Level.PDE))
+    set_entry(machine, machine.cr3, V0 + 0x20_0000, entry, Level.PDE)
+
+
+def open_to_ring_3(machine: Machine, virtual: int) -> None:
+    for level in (Level.PML4E, Level.PDPTE, Level.PDE, Level.PTE):
+        where = entry_address(machine, machine.cr3, virtual, level)
+        machine.physical.write_u64(where, machine.physical.read_u64(where) | 4)
+
+
 U = 1 << 63 - 1
 BREAKS: dict[str, Break] = {
     # heap
@@ -141,25 +174,41 @@ BREAKS: dict[str, Break] = {
     "frames.node": lambda m, a, b: m.memory.write_u64(
         VirtualAddress(first_free(m) + 8), m.frames.fields.get("nodes_") + 8
     ),
-    "frames.in_use": lambda m, a, b: m.frames.free(page_of(a, 0x40_0000)),
-    "frames.owned": lambda m, a, b: set_entry(m, a.memory.directory, 0x40_1000, 0x5000 | 1 << 63 | 7),
+    # owners of frames
+    "owner.user_table": lambda m, a, b: set_page(m, a, 0x40_1000, a.memory.directory),
+    "owner.two_processes": lambda m, a, b: set_page(m, a, 0x40_1000, page_of(b, 0x40_1000)),
+    "owner.user_kernel": lambda m, a, b: set_page(m, a, 0x40_1000, 0x5000),
+    "owner.free_table": lambda m, a, b: m.frames.free(table_of(m, a.memory.directory, 0x40_0000)),
+    "owner.free_mapped": lambda m, a, b: m.frames.free(page_of(a, 0x40_0000)),
+    "owner.free_reserved": lambda m, a, b: free_by_hand(m, linear_physical(IMAGE_START)),
+    "owner.mapped_table": lambda m, a, b: map_kernel(m, table_of(m, a.memory.directory, 0x40_0000)),
+    "owner.shared_table": lambda m, a, b: share_table(m),
+    "owner.foreign_table": lambda m, a, b: set_entry(
+        m, a.memory.directory, 0x60_0000, linear_physical(IMAGE_START) | 7, Level.PDE
+    ),
+    "owner.mapped_twice": lambda m, a, b: map_kernel(m, m.memory.translate(VirtualAddress(V0))),
+    "owner.device_ram": lambda m, a, b: m.paging.mapio(m.memory.translate(VirtualAddress(V0)), 16),
+    "owner.outside": lambda m, a, b: map_kernel(m, 0xFF_FFFF_F000),
+    "owner.lost": lambda m, a, b: m.frames.alloc(),
     # paging
     "paging.w^x": lambda m, a, b: change_entry(m, m.cr3, IMAGE_START, 2),
     "paging.null": lambda m, a, b: m.paging.map(m.cr3, 0x1000, SPARE_FRAME, PageFlags.WRITE),
-    "paging.guard": lambda m, a, b: m.paging.map(m.cr3, KERNEL_BASE, SPARE_FRAME, PageFlags.WRITE),
-    "paging.linear": lambda m, a, b: set_entry(m, m.cr3, 0xFFFF_FFFF_8033_0000, SPARE_FRAME | 1 << 63 | 3),
-    "paging.device": lambda m, a, b: change_entry(m, m.cr3, V0, 1 << 4),
-    "paging.alias": lambda m, a, b: m.paging.map(
-        m.cr3, WINDOW_BASE - 0x1000, m.memory.translate(VirtualAddress(V0)), PageFlags.WRITE
-    ),
-    "paging.table_once": lambda m, a, b: set_entry(
-        m,
-        m.cr3,
-        V0 + 0x20_0000,
-        m.physical.read_u64(entry_address(m, m.cr3, V0, Level.PDE)),
-        Level.PDE,
-    ),
+    "paging.user": lambda m, a, b: open_to_ring_3(m, V0),
+    "paging.table": lambda m, a, b: set_page(m, a, 0x40_1000, a.memory.directory),
+    "paging.reserved": lambda m, a, b: set_entry(m, m.cr3, 0xFFFF_9000_0000_0000, 0x83, Level.PML4E),
     "paging.window": lambda m, a, b: m.memory.write_u64(m.image.window_table, SPARE_FRAME | 3),
+    # the kernel's address space
+    "layout.rights": lambda m, a, b: change_entry(m, m.cr3, V0, 1 << 4),
+    "layout.place": lambda m, a, b: m.paging.map(m.cr3, KERNEL_BASE, SPARE_FRAME, PageFlags.WRITE),
+    "layout.missing": lambda m, a, b: change_entry(m, m.cr3, IMAGE_START, 1),
+    "layout.linear": lambda m, a, b: set_entry(m, m.cr3, 0xFFFF_FFFF_8033_0000, SPARE_FRAME | 1 << 63 | 3),
+    "layout.space": lambda m, a, b: m.regions.fields.add("start_", -4096),
+    # the border of the halves
+    "space.user_bit": lambda m, a, b: change_entry(m, m.cr3, V0, 4),
+    "space.upper_half": lambda m, a, b: m.physical.write_u64(
+        PhysicalAddress(a.memory.directory + 511 * 8), 0
+    ),
+    "space.lower_half": lambda m, a, b: m.paging.map(m.cr3, 0x50_0000, SPARE_FRAME, PageFlags.WRITE),
     # regions
     "regions.aligned": lambda m, a, b: m.memory.write_u64(VirtualAddress(node(m, 0) + 8), 0x1001),
     "regions.inside": lambda m, a, b: m.memory.write_u64(VirtualAddress(node(m, 0)), KERNEL_BASE),
@@ -171,22 +220,17 @@ BREAKS: dict[str, Break] = {
     "regions.spare_count": lambda m, a, b: m.regions.fields.add("spare_count_", 1),
     "regions.spare": lambda m, a, b: m.memory.write_u64(VirtualAddress(m.regions.fields.get("spare_")), 1),
     # processes
-    "processes.pid": lambda m, a, b: b.fields.set("pid", 1),
-    "processes.end": lambda m, a, b: b.fields.set("next", a.address),
-    "processes.state": lambda m, a, b: a.fields.set("state", 3),
-    "processes.name": lambda m, a, b: a.fields.set("name", 1, 15),
-    "processes.directory": lambda m, a, b: b.memory.fields.set("page_directory_", a.memory.directory),
-    "processes.layout": lambda m, a, b: a.memory.fields.add("stack_start_", 1),
-    "processes.window": lambda m, a, b: m.paging.map(
+    "process.pid": lambda m, a, b: b.fields.set("pid", 1),
+    "process.list": lambda m, a, b: b.fields.set("next", a.address),
+    "process.state": lambda m, a, b: a.fields.set("state", 3),
+    "process.name": lambda m, a, b: a.fields.set("name", 1, 15),
+    "process.directory": lambda m, a, b: b.memory.fields.set("page_directory_", a.memory.directory),
+    "process.ranges": lambda m, a, b: a.memory.fields.add("stack_start_", 1),
+    "process.page_place": lambda m, a, b: m.paging.map(
         a.memory.directory, 0x7F7F_F000, SPARE_FRAME, PageFlags.USER | PageFlags.WRITE
     ),
-    "processes.rights": lambda m, a, b: change_entry(m, a.memory.directory, 0x40_0000, 2),
-    "processes.kernel_half": lambda m, a, b: m.physical.write_u64(
-        PhysicalAddress(a.memory.directory + 511 * 8), 0
-    ),
-    "processes.shared": lambda m, a, b: set_entry(
-        m, a.memory.directory, 0x40_1000, page_of(b, 0x40_1000) | 1 << 63 | 7
-    ),
+    "process.page_rights": lambda m, a, b: change_entry(m, a.memory.directory, 0x40_0000, 2),
+    "process.page_missing": lambda m, a, b: change_entry(m, a.memory.directory, 0x40_0000, 1),
     # user heap
     "user_heap.extent": lambda m, a, b: a.memory.heap.fields.add("heap_current_", 1),
     "user_heap.page_directory": lambda m, a, b: a.memory.heap.fields.set("page_directory_", 0x1000),
@@ -222,11 +266,11 @@ def test_headers_that_no_walk_meets(busy: tuple[Machine, Process, Process]) -> N
     assert {each.invariant.id for each in check_heap(moved, blocks, RULES).violations} == {"heap.first"}
 
 
-def test_a_page_of_the_kernel_for_ring_3(machine: Machine) -> None:
-    page = pages(machine, machine.cr3)[0]
-    assert check_pages([page]) == []
-    opened = replace(page, rights=replace(page.rights, user=True))
-    assert [each.invariant.id for each in check_pages([opened])] == ["paging.user"]
+def test_sections_in_another_order(machine: Machine) -> None:
+    sections = machine.image.sections()
+    assert layout.check_symbols(sections) == []
+    swapped = sections | {"text_end": sections["rodata_end"], "rodata_end": sections["text_end"]}
+    assert {each.invariant.id for each in layout.check_symbols(swapped)} == {"layout.symbols"}
 
 
 def test_a_frame_lost_from_the_list(machine: Machine) -> None:
@@ -319,14 +363,11 @@ def test_every_invariant_has_a_specimen() -> None:
         "heap.alignment",
         "heap.next",
         "heap.first",
-        "paging.user",
-        "paging.table",  # tests/gdb/test_pagewalk.py and qemu/scenarios.toml, as are the next two
-        "paging.free",
-        "paging.reserved",
         # tests/coronel_gdb/test_foundations.py
         "frames.previous",
         "regions.first",
         *(each.id for noun in (frame_manager_rules, locks, table_entries) for each in noun.ALL),
+        "layout.symbols",
         *(each.id for noun in (memory_map, placement, trace) for each in noun.ALL),
     }
     assert known == {*BREAKS, *elsewhere}

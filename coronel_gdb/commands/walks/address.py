@@ -22,7 +22,7 @@ from coronel_gdb.report import Absent, Report, Table
 from model.access import Allowed, Fault, GeneralProtection, Outcome, Unreadable, judge
 from model.cpu_state import CpuState
 from model.denial import Access, Denial, Operation, protection_key
-from model.invariants.layout import place_of
+from model.invariants.layout import area_at
 from model.paging import FaultReason, PageFault, Translation
 from model.types import VirtualAddress
 
@@ -165,7 +165,8 @@ def _image(context: Context) -> KernelImage | None:
 
 
 def _place(context: Context, image: KernelImage | None, address: int) -> str | None:
-    return None if image is None else place_of(address, image.symbols, image.placement_end)
+    area = area_at(address, image.areas) if image is not None else None
+    return None if area is None else area.name if area.rights else f"{area.name} (never mapped)"
 
 
 def _short(found: Translation | PageFault) -> str:

@@ -1,179 +1,145 @@
-"""`--audit`: the rights and the layout of address spaces, as far as this kernel lets them be judged."""
+"""`--audit`: a kernel of docs/spec.md by its own rules for pages, any other by what holds everywhere."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
+from coronel_gdb.checks.folding import fold
+from coronel_gdb.checks.layout import layout_findings
+from coronel_gdb.checks.ownership import border_findings, marked_findings
 from coronel_gdb.checks.paging import page_findings
-from coronel_gdb.errors import ReadFault
-from coronel_gdb.lift.activity import is_held
-from coronel_gdb.lift.kernel_image import KernelImage
-from coronel_gdb.lift.owner import frame_manager, free_frames
-from coronel_gdb.lift.pages import EXECUTE, USER, WRITE, Pages, Progress
+from coronel_gdb.checks.processes import process_findings
+from coronel_gdb.commands.command import Context
+from coronel_gdb.commands.frames import ledger_findings
+from coronel_gdb.commands.layout import areas_of
+from coronel_gdb.commands.processes import page_violations, unwalked
+from coronel_gdb.commands.survey import Survey
+from coronel_gdb.commands.walks.listing import missing
+from coronel_gdb.errors import CoronelError
+from coronel_gdb.lift.all_spaces import LiftedSpaces
+from coronel_gdb.lift.pages import EXECUTE, USER, WRITE, Pages
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.lift.spaces import KnownSpace
 from coronel_gdb.lift.whole import whole_space
-from coronel_gdb.profiles.schema import ListProfile
-from coronel_gdb.protocols import Target
 from coronel_gdb.report import Absent, Report
-from model.address_space import WINDOW_BASE, WINDOW_END, linear_physical
+from model.invariants import borders, layout, ownership
 from model.invariants.base import Violation
-from model.invariants.layout import (
-    LAYOUT_RULES,
-    NO_USER_ZONES,
-    USER_ZONES,
-    Zone,
-    check_layout,
-    kernel_zones,
-)
 from model.invariants.paging import (
-    FREE_UNMAPPED,
     GENERAL,
     LOWER_HALF_END,
     NULL_GUARD_BYTES,
     check_entries,
-    check_free,
     check_ranges,
     check_tables,
-    check_user_bits,
 )
-from model.paging import FaultReason, Range, Translation
-from model.types import PhysicalAddress, VirtualAddress
+from model.paging import BadTable, FaultReason, Range, Translation
+from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
+
+Opened = tuple[KnownSpace, AddressSpace]
 
 
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """A space to judge, walked; `upper`: its upper half too, which another one may have been judged for."""
-
-    known: KnownSpace
-    space: AddressSpace
-    pages: Pages
-    upper: bool
-
-
-@dataclass(slots=True)
-class Audit:
-    """What all spaces are judged by, and what came of it.
-
-    `space` is the one the kernel's variables are read through; `image` is None for a kernel that
-    docs/spec.md does not describe: then only what holds for every kernel is judged, and `why` says so.
-    """
-
-    target: Target
-    space: AddressSpace
-    image: KernelImage | None
-    frames: ListProfile | None
-    why: str
-    progress: Progress
-    tables: list[PhysicalAddress] = field(default_factory=list)
-    violations: list[Violation] = field(default_factory=list)
-    absent: list[Absent] = field(default_factory=list)
-    checked: int = 0
-    kernel_writes: int = 0
-
-    def know_tables(self, tables: set[int]) -> None:
-        """The page tables of all spaces; those that the image itself holds are written there (§5.1)."""
-        if self.image is not None:
-            tables = tables - {linear_physical(self.image.symbols.window_table)}
-        self.tables = [PhysicalAddress(table) for table in sorted(tables)]
-
-    def judge(self, one: Audited) -> None:
-        """Everything about one space."""
-        strict = self.image is not None
-        pages = one.pages if one.upper else _lower_half(one.pages)
-        leaf = _leaf_of(one.space)
-        self.violations += check_ranges(_suspects(pages).ranges(), leaf, strict=strict)
-        ranges = [part for part in _touching(pages, self.tables) if not self._is_window(part)]
-        self.violations += check_tables(ranges, self.tables, strict=strict)
-        self.kernel_writes += sum(part.rights.writable and not part.rights.user for part in ranges)
-        self.violations += check_entries(
-            (bad, one.space.entry(bad.entry_address) or 0)
-            for bad in one.pages.bad
-            if bad.reason is FaultReason.RESERVED_BIT and bad.entry_address is not None
+def audit(context: Context, known: Sequence[Opened], wanted: Sequence[Opened], report: Report) -> int:
+    """Judge the `wanted` of all `known` spaces; how many pages they have."""
+    survey, why = _described(context)
+    own = [] if survey is None else [one for one, _ in wanted if _is_described(one, survey)]
+    total = _audit_described(survey, {one.root for one in own}, report) if survey is not None and own else 0
+    others = [opened for opened in wanted if opened[0] not in own]
+    if others:
+        tables = {table.address for space in survey.spaces.all for table in space.tables} if survey else set()
+        total += _audit_any(
+            context, [opened for opened in known if opened[0] not in own], others, tables, report
         )
-        self._self_maps(one, strict=strict)
-        self.checked += len(GENERAL) * pages.count
-        if self.image is None:
-            return
-        if one.known.pid is None and one.known.root != self.image.directory:
-            why = "these tables are neither the kernel directory nor a process's"
-            self.absent.append(Absent(f"layout of {one.known.name}", why))
-            return
-        zones: tuple[Zone, ...] = USER_ZONES if one.known.pid is not None else NO_USER_ZONES
-        if one.upper:
-            zones += kernel_zones(self.image.symbols, self.image.placement_end)
-            raw = whole_space(one.space, effective=False, progress=self.progress)
-            quiet = {violation.subject for violation in self.violations}
-            self.violations += [
-                found for found in check_user_bits(raw.ranges(), leaf) if found.subject not in quiet
-            ]
-        self.violations += check_layout(pages.ranges(), zones, leaf)
-        self.checked += len(LAYOUT_RULES) * pages.count
-        self._free(pages)
+    if survey is None:
+        report.facts.append(("not checkable", f"layout, owners of frames: {why}"))
+    else:
+        reason = "these tables are neither the kernel directory nor a process's"
+        report.not_checked += [Absent(f"layout of {one.name}", reason) for one, _ in others]
+    report.findings, _ = fold(report.findings)
+    report.facts.append(("audit", f"{len(report.findings)} findings, {report.checked:,} checks"))
+    return total
 
-    def report(self, report: Report) -> None:
-        """Put the outcome into the report."""
-        report.findings += page_findings(dict.fromkeys(self.violations))
-        report.checked = self.checked
-        report.not_checked += self.absent
-        report.facts.append(("audit", f"{len(report.findings)} findings, {self.checked:,} checks"))
-        if self.image is None:
-            ranges = f"{self.kernel_writes} ranges reach one of {len(self.tables)} page tables"
-            report.facts.append(("direct map", f"the kernel can write page tables: {ranges}"))
-            report.facts.append(("not checkable", f"layout, mapped free frames: {self.why}"))
 
-    def _is_window(self, part: Range) -> bool:
-        """Windows lead to tables and to any frame while an operation is under way (§5.1)."""
-        return self.image is not None and WINDOW_BASE <= part.virtual < WINDOW_END
+def _described(context: Context) -> tuple[Survey | None, str]:
+    """The kernel's spaces when docs/spec.md describes it and §2 holds already, else why not."""
+    survey = Survey(context)
+    try:
+        return (survey, "") if survey.spaces else (None, "")
+    except CoronelError as error:
+        return None, str(error)
 
-    def _self_maps(self, one: Audited, *, strict: bool) -> None:
-        for found in one.pages.self_maps:
+
+def _is_described(one: KnownSpace, survey: Survey) -> bool:
+    return any(one.root == space.root for space in survey.spaces.all)
+
+
+def _audit_described(survey: Survey, roots: set[PhysicalAddress], report: Report) -> int:
+    """The kernel's half, which is in every space, and the lower halves of those processes."""
+    context, kernel = survey.context, survey.spaces.kernel
+    chosen = LiftedSpaces(kernel, [user for user in survey.spaces.users if user.space.root in roots])
+    report.not_checked += unwalked(chosen)
+    try:
+        report.findings += layout_findings(layout.check_kernel_pages(kernel, areas_of(context)))
+    except CoronelError as error:
+        report.not_checked.append(Absent(layout.PLACE.formula, str(error)))
+    report.findings += marked_findings(chosen, context.space) + border_findings(chosen)
+    try:
+        if not survey.busy:
+            report.findings += process_findings(page_violations(context, chosen.users))
+        report.findings += ledger_findings(survey, report, roots | {kernel.root})
+    except CoronelError as error:
+        report.not_checked.append(Absent(ownership.MAPPED_TWICE.formula, str(error)))
+    report.findings += page_findings(
+        found for space in chosen.all for found in _reserved(space.bad, context.space)
+    )
+    upper = _pages(chosen, 0)
+    total = sum(_pages(chosen, number) + upper for number in range(1, len(chosen.all)))
+    total += upper if kernel.root in roots else 0
+    report.checked += (len(layout.ALL) + len(borders.ALL)) * total
+    return total
+
+
+def _pages(spaces: LiftedSpaces, number: int) -> int:
+    return sum(run.size_bytes // run.page_bytes for run in spaces.all[number].runs)
+
+
+def _audit_any(
+    context: Context,
+    known: Sequence[Opened],
+    wanted: Sequence[Opened],
+    tables: set[PhysicalAddress],
+    report: Report,
+) -> int:
+    """What holds for every kernel; `tables` are those of spaces that are not among the `known`."""
+    walked = {one: whole_space(space, progress=context.progress) for one, space in known}
+    every = sorted(tables.union(*(map(PhysicalAddress, pages.tables) for pages in walked.values())))
+    violations: list[Violation] = []
+    total = writes = 0
+    for one, space in wanted:
+        pages = walked[one]
+        violations += check_ranges(_suspects(pages).ranges(), _Leaf(space))
+        ranges = list(_touching(pages, every))
+        violations += check_tables(ranges, every)
+        writes += sum(part.rights.writable and not part.rights.user for part in ranges)
+        violations += _reserved(pages.bad, space)
+        for found in pages.self_maps:
             # One page stands for the whole window onto the tables.
-            part = Range(
-                found.virtual, VirtualAddress(found.virtual + 4096), found.table, found.rights, 4096, 1
-            )
-            self.violations += check_tables([part], [found.table], strict=strict)
-
-    def _free(self, pages: Pages) -> None:
-        if self.frames is None:
-            return
-        manager = frame_manager(self.target, self.space, self.frames)
-        if manager is None:
-            self.absent.append(Absent(FREE_UNMAPPED.formula, "the frame manager cannot be read"))
-            return
-        if is_held(manager.locked):
-            self.absent.append(Absent(FREE_UNMAPPED.formula, "the frame manager is busy: its lock is held"))
-            return
-        for part in pages.ranges():
-            if self._is_window(part):
-                continue
-            for first, last in manager.ranges:
-                start = max(part.physical, first)
-                end = min(part.physical + (part.end - part.virtual), last)
-                if start >= end:
-                    continue
-                try:
-                    free = free_frames(self.space, manager, self.frames, start, end)
-                except ReadFault as fault:
-                    self.absent.append(Absent(f"free frames mapped at {part.virtual:#x}", str(fault)))
-                    continue
-                self.violations += check_free(part, free)
-                self.checked += (end - start) // 4096
+            end = VirtualAddress(found.virtual + PAGE_BYTES)
+            part = Range(found.virtual, end, found.table, found.rights, PAGE_BYTES, 1)
+            violations += check_tables([part], [found.table])
+        report.not_checked += missing(pages)
+        total += pages.count
+    report.findings += page_findings(dict.fromkeys(violations))
+    report.checked += len(GENERAL) * total
+    reached = f"{writes} ranges reach one of {len(every)} page tables"
+    report.facts.append(("direct map", f"the kernel can write page tables: {reached}"))
+    return total
 
 
-def shares_upper_half(space: AddressSpace, kernel: AddressSpace) -> bool:
-    """Whether the upper half of both top tables holds the same entries, A and D aside (§5.5)."""
-    halves = []
-    for one in (space, kernel):
-        data = one.table(one.root)
-        if data is None:
-            return False
-        halves.append([int.from_bytes(data[at : at + 8], "little") & ~0x60 for at in range(2048, 4096, 8)])
-    return halves[0] == halves[1]
-
-
-def _leaf_of(space: AddressSpace) -> "_Leaf":
-    return _Leaf(space)
+def _reserved(bad: Sequence[BadTable], space: AddressSpace) -> Iterator[Violation]:
+    return check_entries(
+        (each, space.entry(each.entry_address) or 0)
+        for each in bad
+        if each.reason is FaultReason.RESERVED_BIT and each.entry_address is not None
+    )
 
 
 class _Leaf:
@@ -185,10 +151,6 @@ class _Leaf:
     def __call__(self, address: VirtualAddress) -> int:
         found = self._space.translate(address)
         return found.leaf if isinstance(found, Translation) else 0
-
-
-def _lower_half(pages: Pages) -> Pages:
-    return pages.chosen([index for index, start in enumerate(pages.starts) if start < LOWER_HALF_END])
 
 
 def _suspects(pages: Pages) -> Pages:

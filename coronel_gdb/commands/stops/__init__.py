@@ -1,0 +1,1 @@
+"""Stops of a kernel: one taken, two compared."""
