@@ -1,9 +1,10 @@
 """The whole corpus, or a draw of it."""
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from random import Random
 
@@ -18,6 +19,7 @@ from lab.scenarios import scenarios
 
 DETECTION = ROOT / "docs" / "detection.md"
 _SHOWN = 20
+_DAMAGES_A_JOB, _STOPS_A_JOB = 60, 100
 
 STOPS = (
     ("mixed", "scenario=mixed seed=3 ops=2000", "64M"),
@@ -51,24 +53,38 @@ def look_at(name: str, count: int, seed: int) -> tuple[int, Counter[str]]:
 
 
 def injected(pool: Executor, count: int, seed: int) -> Tally:
-    """`count` damages, spread over the stops."""
-    shares = [pool.submit(damage_one, stop, count // len(STOPS), seed) for stop in STOPS]
-    tally = Tally()
-    for share in shares:
-        tally.join(share.result())
+    """`count` damages, spread over the stops; what is done so far is told while it goes on."""
+    share, tally = -(-count // len(STOPS)), Tally()
+    jobs = [
+        pool.submit(damage_one, stop, min(_DAMAGES_A_JOB, share - done), seed + number)
+        for number, done in enumerate(range(0, share, _DAMAGES_A_JOB))
+        for stop in STOPS
+    ]
+    for job in as_completed(jobs):
+        tally.join(job.result())
+        _progress(f"{tally.total:,} damages, {tally.detected:,} detected, {tally.located:,} in their place")
     return tally
 
 
 def healthy(pool: Executor, count: int, seed: int) -> tuple[int, Counter[str]]:
-    """`count` random stops, spread over the long healthy scenarios."""
-    shares = [pool.submit(look_at, name, count // len(clean.LONG), seed) for name in clean.LONG]
-    said: Counter[str] = Counter()
-    stops = 0
-    for share in shares:
-        number, outcome = share.result()
+    """`count` random stops, spread over the long healthy scenarios, told likewise."""
+    share, stops, said = -(-count // len(clean.LONG)), 0, Counter[str]()
+    jobs = [
+        pool.submit(look_at, name, min(_STOPS_A_JOB, share - done), seed + number)
+        for number, done in enumerate(range(0, share, _STOPS_A_JOB))
+        for name in clean.LONG
+    ]
+    for job in as_completed(jobs):
+        number, outcome = job.result()
         stops += number
         said.update(outcome)
+        alarms = sum(count for text, count in said.items() if text.startswith("FALSE ALARM"))
+        _progress(f"{stops:,} healthy stops, {alarms} false alarms")
     return stops, said
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] = ()) -> int:
