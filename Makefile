@@ -8,12 +8,15 @@ AMOUNT   ?= 1
 HARDWARE_SEED ?= 0x5eed
 SECONDS  ?= 60
 EXAMPLES ?= 100000
+CASES    ?= 3000
+CLEAN    ?= 10000
+CORPUS_SEED ?= 1
 
 # qemu/ is no package, its folder `lab` is.
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean differential fuzz
+.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean differential fuzz corpus
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +61,9 @@ lint: setup ## the checks that run nothing: format, lint, types, imports
 
 differential: kernel ## model against kernel, random operations for SECONDS=60
 	@$(PYTHON) -m lab differential --seconds '$(SECONDS)'
+
+corpus: kernel ## seeded damages and healthy stops, judged by all commands (CASES=3000 CLEAN=10000 CORPUS_SEED=1 WRITE=--write)
+	@$(PYTHON) -m lab corpus --cases '$(CASES)' --clean '$(CLEAN)' --seed '$(CORPUS_SEED)' $(WRITE)
 
 bench: kernel ## figures of this machine: the kernel's heap, GDB's start
 	@$(PYTHON) -m lab bench

@@ -268,3 +268,30 @@ TRACE_MISUSE: Final = Code(
 TRACE_FREE_MAPPED: Final = Code(
     "TRACE006", "frame freed while mapped", "An operation freed a frame to which a page still leads."
 )
+
+REGION_SPARE: Final = Code(
+    "REGION008",
+    "pool of region nodes damaged",
+    "Unused nodes are not zero, not as many as spare_count_ says, or the free list has one, too.",
+)
+PAGE_ENTRY: Final = Code(
+    "PAGE011",
+    "page table entry is none of the kernel's",
+    "A present entry has bits, or lacks some, that the kernel never or always sets, or leads to no RAM.",
+)
+PAGE_UNUSED: Final = Code(
+    "PAGE012", "unused page table entry not zero", "An entry that is not present holds something."
+)
+FRAME_MANAGER: Final = Code(
+    "FRAME018",
+    "frame manager contradicts the memory map",
+    "The ranges, the nodes or the end of memory are not what the boot made of the loader's memory map.",
+)
+LOCK_WORD: Final = Code(
+    "LOCK001", "lock word damaged", "A lock is 1 or 0; this one holds something that no CPU puts there."
+)
+FRAME_SKIPPED: Final = Code(
+    "FRAME019",
+    "free list leaves nodes out",
+    "A free node leads past the ones that must follow it: their frames are never handed out again.",
+)

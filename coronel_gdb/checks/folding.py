@@ -20,8 +20,15 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "FRAME006": frozenset({"FRAME005", "FRAME015"}),
     "FRAME007": frozenset({"FRAME005", "FRAME006", "FRAME015"}),
     "FRAME008": frozenset({"REGION006"}),
-    "FRAME011": frozenset({"SPACE001", "FRAME017", "LAYOUT002", "LAYOUT003", "PAGE002"}),
+    "FRAME011": frozenset(
+        {"SPACE001", "FRAME017", "LAYOUT002", "LAYOUT003", "PAGE002", "PAGE011", "PAGE012"}
+    ),
     "FRAME013": frozenset({"LAYOUT005"}),
+    "FRAME018": frozenset(
+        {"FRAME001", "FRAME002", "FRAME003", "FRAME005", "FRAME006", "FRAME007", "FRAME015", "FRAME017"}
+    ),
+    "FRAME019": frozenset({"FRAME005", "FRAME006", "FRAME015"}),
+    "PAGE011": frozenset({"PAGE006", "LAYOUT002", "LAYOUT003", "LAYOUT004", "SPACE003"}),
     "REGION003": frozenset({"REGION004", "REGION005", "REGION006"}),
     "REGION004": frozenset({"REGION005", "REGION006"}),
     "HEAP011": frozenset({"HEAP012"}),  # a free that was refused leaves its block to nobody
@@ -30,7 +37,18 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "PROC002": frozenset({"PROC003"}),
 }
 _WHOLE = frozenset(
-    {"HEAP011", "FRAME004", "FRAME006", "FRAME007", "REGION003", "REGION004", "LAYOUT001", "PROC001"}
+    {
+        "FRAME018",
+        "FRAME019",
+        "HEAP011",
+        "FRAME004",
+        "FRAME006",
+        "FRAME007",
+        "REGION003",
+        "REGION004",
+        "LAYOUT001",
+        "PROC001",
+    }
 )
 
 

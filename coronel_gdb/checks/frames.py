@@ -13,6 +13,7 @@ _CODES = {
     rules.CYCLE: catalogue.FRAME_CYCLE,
     rules.COUNT: catalogue.FRAME_COUNT,
     rules.LOST: catalogue.FRAME_LOST,
+    rules.LINK: catalogue.FRAME_SKIPPED,
     rules.END: catalogue.FRAME_LINK,
 }
 

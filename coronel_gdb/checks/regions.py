@@ -16,10 +16,14 @@ _CODES = {
     rules.ALIGNED: catalogue.REGION_ALIGNED,
     rules.INSIDE: catalogue.REGION_INSIDE,
     rules.ORDER: catalogue.REGION_ORDER,
+    rules.FIRST: catalogue.REGION_LINK,
     rules.BACK: catalogue.REGION_LINK,
     rules.LAST: catalogue.REGION_LINK,
     rules.END: catalogue.REGION_LINK,
     rules.COUNT: catalogue.REGION_COUNT,
+    rules.SPARE: catalogue.REGION_SPARE,
+    rules.SPARE_COUNT: catalogue.REGION_SPARE,
+    rules.APART: catalogue.REGION_SPARE,
 }
 
 

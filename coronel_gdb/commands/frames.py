@@ -11,6 +11,7 @@ from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.errors import CoronelError, UsageError
+from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.frames import managed_frames
 from coronel_gdb.report import Absent, Finding, Report, Table
 from model.invariants import ownership
@@ -23,7 +24,7 @@ _SHOWN_ROWS = 200
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Lift list and spaces, judge them, and count; or say who has one frame."""
     survey = Survey(context)
-    if options.owner is not None and not survey.frames.manager.locked:
+    if options.owner is not None and not is_held(survey.frames.manager.locked):
         return _owner(survey, value_of(context, "frames", options.owner, "--owner"))
     return frames_report(survey, options)
 
@@ -32,7 +33,7 @@ def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     """The list, and every frame's owner."""
     lifted = survey.frames
     manager = lifted.manager
-    if manager.locked:
+    if is_held(manager.locked):
         return busy("frames", "frame manager")
     verdict = lifted.verdict()
     findings = frame_findings(verdict)
@@ -96,7 +97,7 @@ def ledger_findings(
     With `roots`, only frames to which a page of these spaces leads.
     """
     if survey.busy:
-        why = f"an operation is under way (lock of {survey.busy} held); `finish` it and check again"
+        why = f"busy: {survey.busy} being changed; `finish` the operation and check again"
         report.not_checked.append(Absent("owners of the frames", why))
         return []
     conflicts = survey.conflicts

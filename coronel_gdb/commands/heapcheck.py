@@ -7,16 +7,18 @@ from itertools import zip_longest
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.heap import heap_findings
 from coronel_gdb.checks.leaks import leak_findings, page_findings
+from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.errors import CoronelError, UsageError
+from coronel_gdb.lift.activity import A_PROCESS, is_held
 from coronel_gdb.lift.chronicle import Chronicle, Owned
 from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.space import Run
-from coronel_gdb.lift.user_heap import NOT_KEPT, lift_user_heap
+from coronel_gdb.lift.user_heap import NOT_KEPT, NUM_BLOCKS, lift_user_heap
 from coronel_gdb.report import Absent, Finding, Report
 from model.records import Process
 from model.types import PhysicalAddress
@@ -64,7 +66,7 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     context = survey.context
     profile = context.profile.heap
     heap = read_heap(context.target, context.space, profile)
-    if heap.locked:
+    if is_held(heap.locked):
         return busy("heapcheck", "kernel heap")
     lifted = survey.heap
     verdict = lifted.verdict(profile)
@@ -105,12 +107,14 @@ def user_report(survey: Survey, process: Process, options: argparse.Namespace | 
     context = survey.context
     profile, heap = context.profile.heap, process.memory.heap
     noun = f"heap of process {process.pid} ({process.title or 'no name'})"
-    if heap.locked:
+    if is_held(heap.locked) or A_PROCESS in survey.changing:
         return busy("heapcheck", noun)
     space = context.space_of(PhysicalAddress(process.memory.page_directory))
     user = lift_user_heap(space, process, profile)
     if user.lifted is None:
-        report = Report("heapcheck", f"{noun} has no block yet")
+        verdict = user.verdict(profile)
+        report = Report("heapcheck", f"{noun} has no block yet", checked=verdict.evaluated)
+        report.findings += listed_findings(verdict.violations, {NUM_BLOCKS: catalogue.COUNTER})
         report.facts.append(("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}"))
         return report
     lifted, verdict = user.lifted, user.verdict(profile)
@@ -140,7 +144,7 @@ def leak_report(survey: Survey) -> Report:
     context = survey.context
     profile = context.profile.heap
     heap = read_heap(context.target, context.space, profile)
-    if heap.locked:
+    if is_held(heap.locked):
         return busy("heapcheck", "kernel heap")
     report, lifted = Report("heapcheck", ""), survey.heap
     if lifted.sound and lifted.sound.used_bytes > _MOST_LEAK_BYTES:

@@ -1,11 +1,13 @@
 """`layout`: the kernel's address space and structures against docs/spec.md §2 and §10."""
 
 import argparse
+from dataclasses import replace
 
 from coronel_gdb.checks.layout import layout_findings, stack_findings, structure_findings
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, KernelError
+from coronel_gdb.lift.pointer import image_u64
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import Absent, Report, Table
 from model import layouts
@@ -31,7 +33,8 @@ def layout_report(survey: Survey) -> Report:
     violations = check_symbols(symbols) + check_kernel_pages(survey.spaces.kernel, areas)
     try:
         manager = survey.regions.manager
-        violations += check_space(manager.start, manager.end, placement_end)
+        found = check_space(manager.start, manager.end, placement_end)
+        violations += [replace(violation, subject=manager.address) for violation in found]
     except CoronelError as error:
         report.not_checked.append(Absent(rules.SPACE.formula, str(error)))
     report.findings += layout_findings(violations)
@@ -78,7 +81,7 @@ def _placement_end(context: Context) -> int:
     variable = context.target.symbol(name) if name else None
     if variable is None:
         raise KernelError(f"layout: the kernel has no symbol {name or 'for the placement area'}")
-    return align_up(context.space.read_u64(variable), PAGE_BYTES)
+    return align_up(image_u64(context.space, variable), PAGE_BYTES)
 
 
 def _structures(profile: ResolvedProfile, report: Report) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from coronel_gdb.checks.folding import fold
 from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.foundations import foundations_report
 from coronel_gdb.commands.frames import frames_report
 from coronel_gdb.commands.heapcheck import kernel_report, leak_report, user_report
 from coronel_gdb.commands.layout import layout_report
@@ -37,6 +38,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
         report.checked += found.checked
         report.not_checked += [absent for absent in found.not_checked if absent not in report.not_checked]
 
+    part("foundations", lambda: foundations_report(survey))
     part("layout", lambda: layout_report(survey))
     part("frames", lambda: frames_report(survey))
     part("regions", lambda: regions_report(survey))

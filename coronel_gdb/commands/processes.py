@@ -7,6 +7,7 @@ from coronel_gdb.checks.ownership import border_findings, marked_findings, owner
 from coronel_gdb.checks.processes import process_findings
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
+from coronel_gdb.lift.activity import A_PROCESS
 from coronel_gdb.lift.all_spaces import LiftedSpaces, UserSpace
 from coronel_gdb.lift.ledger import gather
 from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
@@ -34,17 +35,20 @@ def processes_report(survey: Survey) -> Report:
     """As the command says; a kernel without processes has its own borders only."""
     context = survey.context
     listed, spaces = survey.listed, survey.spaces
-    findings = list_findings(context, listed, spaces) + isolation_findings(context, spaces)
+    report = Report("processes", "")
+    findings = report.findings
+    still = survey.stands_still(report, "processes", A_PROCESS, "page tables")
+    if still:
+        findings += list_findings(context, listed, spaces) + isolation_findings(context, spaces)
     count = len(listed.processes)
     entries = sum(len(space.tables) for space in spaces.all)
-    sound = (
-        f"{count} process{'es' * (count != 1)}: no frame, table or right crosses" if count else "no process"
-    )
-    summary = (
-        f"{len(findings)} finding{'s' * (len(findings) != 1)} in {count} processes" if findings else sound
-    )
-    report = Report("processes", summary, findings=findings)
-    report.checked = (
+    processes = f"{count} process{'es' * (count != 1)}" if count else "no process"
+    sound = f"{processes}: no frame, table or right crosses" if count else processes
+    if findings:
+        report.summary = f"{len(findings)} finding{'s' * (len(findings) != 1)} in {count} processes"
+    else:
+        report.summary = sound if still else f"{processes}, being changed"
+    report.checked = still * (
         len(rules.PER_LIST) + (len(rules.PER_PROCESS) + len(ownership.ISOLATION)) * count + len(borders.ALL)
     )
     report.facts += [

@@ -8,9 +8,10 @@ from coronel_gdb.checks.regions import mapped_findings, region_findings
 from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError
-from coronel_gdb.lift.regions import LiftedRegions, lift_list
+from coronel_gdb.lift.activity import A_PROCESS, is_held
+from coronel_gdb.lift.regions import LiftedRegions, lift_list, lift_spares
 from coronel_gdb.report import Absent, Report, Table
-from model.invariants.regions import ALL, check_regions
+from model.invariants.regions import ALL, check_regions, check_spares
 from model.spaces import Space
 
 
@@ -23,10 +24,12 @@ def regions_report(survey: Survey) -> Report:
     """The kernel's regions, then those of every process."""
     lifted = survey.regions
     manager, regions = lifted.manager, lifted.regions
-    if manager.locked:
+    if is_held(manager.locked):
         return busy("regions", "virtual manager")
     findings = region_findings(check_regions(manager, regions, stop=lifted.stop))
     findings += refused_findings("virtual manager", manager.address, manager.errors, catalogue.REGION_REFUSED)
+    pool = lift_spares(manager, survey.context.space, survey.context.profile.regions.node)
+    findings += region_findings(check_spares(manager, pool.regions, regions, stop=pool.stop))
     free = sum(region.size_bytes for region in regions)
     report = Report("regions", "", findings=findings, checked=len(ALL) * len(regions))
     report.facts += [
@@ -55,13 +58,20 @@ def regions_report(survey: Survey) -> Report:
 
 def _processes(survey: Survey, report: Report) -> None:
     """The mmap regions of every process; its pages against them are the business of `processes`."""
-    for process in survey.listed.processes:
+    processes = survey.listed.processes
+    if processes and not survey.stands_still(report, "mmap regions of processes", A_PROCESS):
+        processes = []
+    for process in processes:
         manager = process.memory.mmap
-        if manager.locked:
+        if is_held(manager.locked):
             report.not_checked.append(Absent(f"mmap of process {process.pid}", "its lock is held"))
             continue
         lifted = lift_list(manager, survey.context.space, survey.context.profile.regions.node)
         report.findings += region_findings(check_regions(manager, lifted.regions, stop=lifted.stop))
+        pool = lift_spares(manager, survey.context.space, survey.context.profile.regions.node)
+        report.findings += region_findings(
+            check_spares(manager, pool.regions, lifted.regions, stop=pool.stop)
+        )
         report.checked += len(ALL) * len(lifted.regions)
         taken = manager.end - manager.start - sum(region.size_bytes for region in lifted.regions)
         report.facts.append(

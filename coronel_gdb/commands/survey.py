@@ -3,14 +3,15 @@
 from functools import cached_property
 
 from coronel_gdb.commands.command import Context
-from coronel_gdb.errors import CoronelError, KernelError, UsageError
+from coronel_gdb.errors import KernelError, ReadFault, UsageError
+from coronel_gdb.lift.activity import is_held, under_way
 from coronel_gdb.lift.all_spaces import LiftedSpaces, kernel_root, lift_spaces
 from coronel_gdb.lift.frames import LiftedFrames, follow_frames, read_manager
 from coronel_gdb.lift.heap import LiftedHeap, lift_heap, read_heap
 from coronel_gdb.lift.ledger import Ledger, gather
 from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
 from coronel_gdb.lift.regions import LiftedRegions, lift_regions
-from coronel_gdb.report import Absent
+from coronel_gdb.report import Absent, Report
 from model.invariants.ownership import Conflict, check_owners
 from model.ledger import Segment, sweep
 from model.types import VirtualAddress
@@ -22,6 +23,8 @@ class Survey:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.absent: list[Absent] = []
+        self.unread = False
+        """Whether there may be processes that nothing is known of."""
 
     @cached_property
     def frames(self) -> LiftedFrames:
@@ -51,7 +54,10 @@ class Survey:
             return lift_processes(self.context.target, self.context.space, profile)
         except KernelError as error:
             self.absent.append(Absent("processes", str(error)))
-            return LiftedProcesses(VirtualAddress(0))
+        except ReadFault as error:
+            self.absent.append(Absent("processes", str(error)))
+            self.unread = True
+        return LiftedProcesses(VirtualAddress(0))
 
     @cached_property
     def spaces(self) -> LiftedSpaces:
@@ -71,31 +77,30 @@ class Survey:
         return list(sweep(self.ledger.claims))
 
     @cached_property
+    def changing(self) -> tuple[str, ...]:
+        """What the kernel is in the middle of changing, in words."""
+        return under_way(self.context.target, self.context.space, self.context.profile)
+
+    @cached_property
     def busy(self) -> str:
-        """Whose lock is held, so that frames may be on their way from one owner to another; or nothing."""
-        context = self.context
-        held = []
-        if self.frames.manager.locked:
-            held.append("frame manager")
-        try:
-            if self.regions.manager.locked:
-                held.append("virtual manager")
-            if read_heap(context.target, context.space, context.profile.heap).locked:
-                held.append("kernel heap")
-            name = context.profile.image.get("paging_lock")
-            lock = context.target.symbol(name) if name else None
-            if lock is not None and int.from_bytes(context.space.read(lock, 4), "little"):
-                held.append("paging")
-        except CoronelError:
-            pass  # what does not exist yet holds no lock
-        held += [f"heap of process {p.pid}" for p in self.listed.processes if p.memory.heap.locked]
-        held += [f"mmap of process {p.pid}" for p in self.listed.processes if p.memory.mmap.locked]
+        """What is being changed, so that frames may be on their way from one owner to another; or nothing."""
+        held = list(self.changing)
+        held += [f"heap of process {p.pid}" for p in self.listed.processes if is_held(p.memory.heap.locked)]
+        held += [f"mmap of process {p.pid}" for p in self.listed.processes if is_held(p.memory.mmap.locked)]
         return ", ".join(held)
+
+    def stands_still(self, report: Report, what: str, *nouns: str) -> bool:
+        """Whether none of these is being changed; otherwise `what` is noted as not checked."""
+        changing = [noun for noun in nouns if noun in self.changing]
+        if changing:
+            why = f"busy: {' and '.join(changing)} being changed; `finish` the operation and check again"
+            report.not_checked.append(Absent(what, why))
+        return not changing
 
     @cached_property
     def conflicts(self) -> list[Conflict]:
         """Frames with claims that may not meet, and lost ones where all claims are known."""
-        known = not self.ledger.incomplete and not self.frames.stop and not self.listed.stop
+        known = not (self.ledger.incomplete or self.frames.stop or self.listed.stop or self.unread)
         manager = self.frames.manager
         return check_owners(self.segments, manager.ranges, ram_end=manager.physical_end, lost_known=known)
 

@@ -1,8 +1,11 @@
 """What the stopped kernel is in the middle of: structures that need not fit together at this moment.
 
 A lock that is held, or a change of a process that is under way (docs/spec.md §8.2, §14.8), is no
-corruption. Commands that hold one structure against another ask here first.
+corruption. Commands that hold one structure against another ask here first. A lock is 1 while it is held
+and else 0 (§8.2): a word that holds anything else is damage, and keeps nobody from checking.
 """
+
+from dataclasses import dataclass
 
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.space import AddressSpace
@@ -10,9 +13,32 @@ from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
 from model.types import VirtualAddress
 
-A_PROCESS = "a process"
-"""What a profile calls the list of processes or the memory of one."""
+A_PROCESS = "an address space"
+"""What a profile calls the list of processes, the memory of one, or a space that no list has."""
 _U32 = 4
+_HELD = 1
+_MOST_CHANGES = 1 << 10  # one inside another counts again (§14.8), but no stack holds so many
+
+
+@dataclass(frozen=True, slots=True)
+class LockWord:
+    """A word that says whether something is being changed; `most` is the largest value that it can have."""
+
+    noun: str
+    owner: VirtualAddress
+    word: VirtualAddress
+    value: int
+    most: int
+
+    @property
+    def is_held(self) -> bool:
+        """Whether what it guards is being changed."""
+        return 0 < self.value <= self.most
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether nothing that the kernel does leaves that value."""
+        return self.value > self.most
 
 
 def under_way(target: Target, space: AddressSpace, profile: ResolvedProfile) -> tuple[str, ...]:
@@ -20,36 +46,41 @@ def under_way(target: Target, space: AddressSpace, profile: ResolvedProfile) -> 
 
     What cannot be read is not under way: whoever needs it will say that it cannot be read.
     """
-    busy = [
-        noun
-        for noun, pointer, structure in (
-            ("kernel heap", profile.heap.pointer, profile.heap.heap),
-            ("virtual manager", profile.regions.pointer, profile.regions.manager),
-            ("frame manager", profile.frames.pointer, profile.frames.manager),
-        )
-        if "locked" in structure.members and _is_locked(target, space, pointer, structure.offset("locked"))
-    ]
-    busy += [noun for symbol, noun in profile.activity.items() if _word(target, space, symbol)]
-    return tuple(busy)
+    return tuple(word.noun for word in lock_words(target, space, profile) if word.is_held)
 
 
-def _is_locked(target: Target, space: AddressSpace, pointer: str, offset_bytes: int) -> bool:
-    variable = target.symbol(pointer)
-    if variable is None:
-        return False
-    try:
-        address = space.read_u64(variable)
-        return address != 0 and _read(space, address + offset_bytes) != 0
-    except CoronelError:
-        return False
+def lock_words(target: Target, space: AddressSpace, profile: ResolvedProfile) -> list[LockWord]:
+    """The locks of the managers and the profile's words of activity, as far as they can be read."""
+    found = []
+    for noun, pointer, structure in (
+        ("kernel heap", profile.heap.pointer, profile.heap.heap),
+        ("virtual manager", profile.regions.pointer, profile.regions.manager),
+        ("frame manager", profile.frames.pointer, profile.frames.manager),
+    ):
+        variable = target.symbol(pointer)
+        if variable is None or "locked" not in structure.members:
+            continue
+        try:
+            owner = space.read_u64(variable)
+            word = VirtualAddress(owner + structure.offset("locked"))
+            if owner:
+                found.append(LockWord(noun, VirtualAddress(owner), word, _read(space, word), _HELD))
+        except CoronelError:
+            continue
+    for symbol, noun in profile.activity.items():
+        variable = target.symbol(symbol)
+        try:
+            if variable is not None:
+                most = _HELD if symbol.endswith("lock_") else _MOST_CHANGES
+                found.append(LockWord(noun, variable, variable, _read(space, variable), most))
+        except CoronelError:
+            continue
+    return found
 
 
-def _word(target: Target, space: AddressSpace, symbol: str) -> int:
-    variable = target.symbol(symbol)
-    try:
-        return 0 if variable is None else _read(space, variable)
-    except CoronelError:
-        return 0
+def is_held(lock: int) -> bool:
+    """Whether a manager's lock is held by somebody."""
+    return lock == _HELD
 
 
 def _read(space: AddressSpace, address: int) -> int:

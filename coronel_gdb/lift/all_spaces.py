@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import KernelError
+from coronel_gdb.lift.pointer import image_u64
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
@@ -46,7 +47,7 @@ def kernel_root(target: Target, space: AddressSpace, profile: ResolvedProfile) -
     variable = target.symbol(name) if name else None
     if variable is None:
         raise KernelError(f"the kernel directory is unknown: the kernel has no symbol {name or 'for it'}")
-    root = PhysicalAddress(space.read_u64(variable))
+    root = PhysicalAddress(image_u64(space, variable))
     if not root:
         raise KernelError(f"the kernel directory does not exist yet: {name} is null")
     return root

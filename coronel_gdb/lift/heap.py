@@ -130,7 +130,9 @@ class _Walker:
         at, how = int(heap.first_block), Discovery.LIST
         if not at and not heap.heap_size:
             return  # lazy expansion: no region yet
-        if self.header_at(at) is None:
+        if not self.begins_list(at) and (
+            self.header_at(at) is None or self.begins_list(int(heap.heap_start))
+        ):
             # A smashed first_block_; regions start with a header.
             at, how = int(heap.heap_start), Discovery.GEOMETRY
         while True:
@@ -146,6 +148,11 @@ class _Walker:
                 return
             at, how = step
             self.covered_bytes += self.extent(block, at)
+
+    def begins_list(self, address: int) -> bool:
+        """Whether an intact header lies there that nothing comes before."""
+        block = self.header_at(address)
+        return block is not None and self.has_magic(block) and not block.prev
 
     def header_at(self, address: int) -> HeapBlock | None:
         """The header there, None when no header can lie there or it was not read."""
@@ -188,11 +195,12 @@ class _Walker:
             if found is not None:
                 return found
         rest = block.address + self.lifted.heap.heap_size - self.covered_bytes
+        fills = block.address < rest <= self.image.end and is_aligned(rest, PAGE_BYTES)
         if block.next == 0:
-            fills = block.address < rest <= self.image.end and is_aligned(rest, PAGE_BYTES)
             last = fills or end == self.lifted.heap.heap_end  # by the bytes left over, or by its own size
             self.lifted.end = None if last else "the list ends before the heap does"
-        else:
+        elif not (fills and end is None and by_list is None):
+            # Else size and next are both damaged, and what is left of the heap is just this block.
             self.lifted.end = f"nothing leads on from block {block.address:#x}"
         return None
 

@@ -1,8 +1,9 @@
 """From the kernel's pointer variable to the object it refers to."""
 
-from coronel_gdb.errors import NotInitialised
+from coronel_gdb.errors import NotInitialised, ReadFault
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.protocols import Target
+from model.address_space import linear_physical
 from model.types import VirtualAddress
 
 
@@ -13,3 +14,14 @@ def pointer(target: Target, space: AddressSpace, symbol: str, noun: str) -> Virt
     if not address:
         raise NotInitialised(noun, symbol)
     return VirtualAddress(address)
+
+
+def image_u64(space: AddressSpace, variable: VirtualAddress) -> int:
+    """A variable of the image, which lies where it was loaded (docs/spec.md §1.1) whatever the tables say.
+
+    `ReadFault` when it is not there either.
+    """
+    try:
+        return space.read_u64(variable)
+    except ReadFault:
+        return int.from_bytes(space.memory.read(linear_physical(variable), 8), "little")

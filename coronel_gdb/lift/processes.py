@@ -7,8 +7,9 @@ from coronel_gdb.lift.regions import region_manager
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ProcessProfile, ResolvedProfile
 from coronel_gdb.protocols import Target
+from model.address_space import MMAP_END, MMAP_START, USER_HEAP_LIMIT, USER_STACK_END
 from model.records import Process, ProcessMemory, UserHeap
-from model.types import PhysicalAddress, VirtualAddress, is_aligned
+from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, is_aligned
 
 _MOST_PROCESSES = 1 << 16  # a longer list is damage: nobody reads it, and no kernel runs it
 
@@ -45,11 +46,29 @@ def lift_processes(target: Target, space: AddressSpace, profile: ResolvedProfile
         except ReadFault:
             lifted.stop = at
             break
-        seen.add(at)
         process = _process(VirtualAddress(at), data, profile.processes, profile)
+        if not _is_one(process):
+            lifted.stop = at
+            break
+        seen.add(at)
         lifted.processes.append(process)
         at = process.next
     return lifted
+
+
+def _is_one(process: Process) -> bool:
+    """Whether most of what every process has in common is there: one damaged field is no other object."""
+    memory = process.memory
+    signs = (
+        process.state <= 2,
+        is_aligned(process.next, 8),
+        bool(memory.page_directory) and is_aligned(memory.page_directory, PAGE_BYTES),
+        memory.heap.page_directory == memory.page_directory,
+        memory.heap.heap_limit == USER_HEAP_LIMIT,
+        (memory.mmap.start, memory.mmap.end) == (MMAP_START, MMAP_END),
+        memory.stack_end == USER_STACK_END,
+    )
+    return 2 * sum(signs) > len(signs)
 
 
 def _process(

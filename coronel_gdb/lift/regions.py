@@ -10,6 +10,8 @@ from coronel_gdb.protocols import Target
 from model.records import Region, RegionManager
 from model.types import VirtualAddress
 
+_MOST_NODES = 1 << 18  # twice what the kernel itself follows (§6.1)
+
 
 @dataclass(slots=True)
 class LiftedRegions:
@@ -44,14 +46,26 @@ def region_manager(address: VirtualAddress, data: bytes, structure: Structure) -
     )
 
 
+def lift_spares(manager: RegionManager, space: AddressSpace, structure: Structure) -> LiftedRegions:
+    """The manager's unused nodes, followed from `spare` likewise."""
+    return _follow(manager, int(manager.spare), space, structure)
+
+
 def lift_list(manager: RegionManager, space: AddressSpace, structure: Structure) -> LiftedRegions:
     """The manager's free regions, followed from `first`; each node once, what cannot be read ends it."""
+    return _follow(manager, int(manager.first), space, structure)
+
+
+def _follow(manager: RegionManager, at: int, space: AddressSpace, structure: Structure) -> LiftedRegions:
     lifted = LiftedRegions(manager)
     seen: set[int] = set()
-    at = int(manager.first)
     while at:
         try:
-            raw = None if at in seen else space.read(VirtualAddress(at), structure.size_bytes)
+            raw = (
+                None
+                if at in seen or len(seen) == _MOST_NODES
+                else space.read(VirtualAddress(at), structure.size_bytes)
+            )
         except ReadFault:
             raw = None
         if raw is None:

@@ -23,7 +23,7 @@ class LiftedUserHeap:
     def verdict(self, profile: HeapProfile) -> Verdict:
         """The heap against the invariants of any heap, without counters that it does not keep."""
         if self.lifted is None:
-            return Verdict()
+            return self._without_blocks()
         verdict = self.lifted.verdict(profile)
         verdict.violations = [v for v in verdict.violations if v.invariant not in NOT_KEPT]
         verdict.unchecked = [row for row in verdict.unchecked if row[0] not in NOT_KEPT]
@@ -33,6 +33,16 @@ class LiftedUserHeap:
             because = f"{count} blocks are listed"
             verdict.violations.append(
                 Violation(NUM_BLOCKS, heap.address, "num_blocks", heap.num_blocks, count, because)
+            )
+        return verdict
+
+    def _without_blocks(self) -> Verdict:
+        """A heap whose first_block_ is null has no block, and counts none."""
+        heap, verdict = self.process.memory.heap, Verdict(evaluated=1)
+        if heap.num_blocks or heap.total_allocated:
+            because = f"first_block_ is null, and {heap.total_allocated} bytes are used"
+            verdict.violations.append(
+                Violation(NUM_BLOCKS, heap.address, "num_blocks", heap.num_blocks, 0, because)
             )
         return verdict
 

@@ -5,15 +5,18 @@ from typing import Final
 
 from model.invariants import (
     borders,
+    frame_manager,
     frames,
     heap,
     layout,
+    locks,
     memory_map,
     ownership,
     paging,
     placement,
     processes,
     regions,
+    table_entries,
     trace,
     user_heap,
 )
@@ -22,9 +25,9 @@ from model.invariants.base import Invariant
 NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
     "Memory map": memory_map.ALL,
     "Placement area": placement.ALL,
-    "Physical frames": frames.ALL,
+    "Physical frames": (*frame_manager.ALL, *frames.ALL),
     "Owners of frames": ownership.ALL,
-    "Paging": paging.ALL,
+    "Paging": (*paging.ALL, *table_entries.ALL),
     "Kernel address space": layout.ALL,
     "Border of the halves": borders.ALL,
     "Virtual regions": regions.ALL,
@@ -32,6 +35,7 @@ NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
     "Processes": processes.ALL,
     "User heap": user_heap.ALL,
     "Trace": trace.ALL,
+    "Locks": locks.ALL,
 }
 
 _HEAD: Final = """\

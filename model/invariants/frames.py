@@ -1,6 +1,6 @@
 """Invariants of the free-frame list (docs/spec.md §4): one manager, its nodes in list order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from model.invariants.base import Invariant, Verdict, Violation
@@ -25,9 +25,12 @@ COUNT: Final = Invariant(
 LOST: Final = Invariant(
     "frames.lost", "a node with an address is in the list", "§4.4: any other node is {0, null}"
 )
+LINK: Final = Invariant(
+    "frames.previous", "previous is the free node that follows", "§4.6–4.7: every free node is linked once"
+)
 END: Final = Invariant("frames.end", "the list ends with null", "§4.4")
 
-ALL: Final = (NODE_PLACE, NODE_OWNER, MANAGED, CYCLE, COUNT, LOST, END)
+ALL: Final = (NODE_PLACE, NODE_OWNER, MANAGED, CYCLE, COUNT, LOST, LINK, END)
 
 
 def check_frames(
@@ -46,9 +49,9 @@ def check_frames(
     verdict = Verdict()
     visited: set[int] = set()
     last_node = 0
-    count = 0
-    for node in nodes:
-        count += 1
+    listed = list(nodes)
+    count = len(listed)
+    for node in listed:
         visited.add(node.node)
         last_node = node.node
         offset = node.node - manager.nodes
@@ -99,12 +102,34 @@ def check_frames(
                     f"{count} nodes are listed",
                 )
             )
+        lost = list(listed_elsewhere)
+        verdict.violations += _skipped(manager, listed, lost)
         verdict.violations += [
             Violation(LOST, node.node, "address", node.address, 0, "no node of the list points to it")
-            for node in listed_elsewhere
+            for node in lost
         ]
     verdict.evaluated = _evaluated(count) - len(verdict.unchecked)
     return verdict
+
+
+def _skipped(
+    manager: FrameManager, listed: Sequence[FrameNode], lost: Sequence[FrameNode]
+) -> list[Violation]:
+    """Where a list leaves nodes out: the node that leads to what the last of those lost leads to as well."""
+    linked = {node.previous for node in lost} | {node.previous for node in listed}
+    heads = [node for node in lost if node.node not in linked]
+    if len(heads) != 1:
+        return []
+    by_place, seen = {node.node: node for node in lost}, {heads[0].node}
+    at = heads[0].previous
+    while at in by_place and at not in seen:
+        seen.add(at)
+        at = by_place[at].previous
+    head, because = heads[0].node, f"{len(seen)} free nodes from {heads[0].node:#x} on are left out"
+    if manager.free_list == at:
+        return [Violation(LINK, manager.address, "free_list", at, head, because)]
+    before = next((node for node in listed if node.previous == at), None)
+    return [Violation(LINK, before.node, "previous", at, head, because)] if before is not None else []
 
 
 def sound_verdict(count: int) -> Verdict:

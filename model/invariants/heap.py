@@ -180,6 +180,12 @@ def _check_totals(
                 Violation(invariant, heap.address, field_name, found, expected, because)
             )
 
+    for invariant, edge in ((HEAP_START, heap.heap_start), (HEAP_END, heap.heap_end)):
+        if not is_aligned(edge, PAGE_BYTES):
+            name = invariant.id.removeprefix("heap.")
+            verdict.violations.append(
+                Violation(invariant, heap.address, name, edge, None, "regions are whole pages")
+            )
     first = blocks[0].address if blocks else 0
     judge(FIRST, heap.first_block, first, f"the list starts at {first:#x}")
     if not complete:

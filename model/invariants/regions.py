@@ -18,6 +18,7 @@ ORDER: Final = Invariant(
     "a region ends before the next begins",
     "§6.1: ascending, never touching, never overlapping",
 )
+FIRST: Final = Invariant("regions.first", "first_ is a node without one before it", "§6.1: the list's head")
 BACK: Final = Invariant("regions.prev", "prev is the node before", "§6.1: doubly linked")
 LAST: Final = Invariant("regions.last", "last_ is the last node", "§6.1")
 END: Final = Invariant("regions.end", "the list ends with null, each node once", "§6.1")
@@ -32,7 +33,7 @@ APART: Final = Invariant(
     "regions.apart", "no node is both in the list and in the pool", "§6.1–6.2: a node is used or it is not"
 )
 
-LIST: Final = (ALIGNED, INSIDE, ORDER, BACK, LAST, END, COUNT)
+LIST: Final = (ALIGNED, INSIDE, ORDER, FIRST, BACK, LAST, END, COUNT)
 ALL: Final = (*LIST, SPARE, SPARE_COUNT, APART)
 
 
@@ -60,6 +61,9 @@ def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: in
             violations.append(
                 Violation(BACK, region.node, "prev", region.prev, expected, "it comes before in the list")
             )
+    if regions and regions[0].prev:
+        because = f"that node says that {regions[0].prev:#x} comes before it"
+        violations.append(Violation(FIRST, manager.address, "first", manager.first, None, because))
     last = regions[-1].node if regions else 0
     if stop:
         again = stop in {region.node for region in regions}

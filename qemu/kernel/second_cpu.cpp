@@ -6,6 +6,7 @@
 #include "lib/bytes.hpp"
 #include "paging.hpp"
 #include "timer.hpp"
+#include "user/process_change.hpp"
 #include "user/user_mode.hpp"
 #include "virt.hpp"
 
@@ -134,6 +135,7 @@ outcome start(work todo) {
     }
 
     // Find.
+    const coronel::process_change change;  // a space that nobody's list has
     g_apic = g_apic.is_null() ? paging::mapio(LOCAL_APIC, PAGE_SIZE) : g_apic;
     const vaddr_t page = g_kernel_virtual_manager->alloc(PAGE_SIZE);
     const paddr_t directory = make_directory();

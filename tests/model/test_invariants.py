@@ -8,7 +8,8 @@ import pytest
 from lab.invariants import INVARIANTS
 from model.address_space import IMAGE_START, KERNEL_BASE, WINDOW_BASE, linear_physical
 from model.heap_blocks import FREE, RULES
-from model.invariants import catalogue, layout, memory_map, placement, trace
+from model.invariants import catalogue, layout, locks, memory_map, placement, table_entries, trace
+from model.invariants import frame_manager as frame_manager_rules
 from model.invariants.frames import check_frames
 from model.invariants.heap import check_heap
 from model.invariants.regions import check_spares
@@ -362,6 +363,10 @@ def test_every_invariant_has_a_specimen() -> None:
         "heap.alignment",
         "heap.next",
         "heap.first",
+        # tests/coronel_gdb/test_foundations.py
+        "frames.previous",
+        "regions.first",
+        *(each.id for noun in (frame_manager_rules, locks, table_entries) for each in noun.ALL),
         "layout.symbols",
         *(each.id for noun in (memory_map, placement, trace) for each in noun.ALL),
     }

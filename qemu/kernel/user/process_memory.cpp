@@ -90,6 +90,7 @@ vaddr_t process_memory::mmap(vaddr_t start, u64 length, u64 protection) {
     }
 
     // Find.
+    const coronel::process_change change;
     const vaddr_t place = start.is_null() ? mmap_.alloc(length) : mmap_.alloc(start, length);
     if (place.is_null()) {
         return {};
@@ -116,6 +117,7 @@ outcome process_memory::munmap(vaddr_t start, u64 length) {
     }
 
     // Commit.
+    const coronel::process_change change;
     bytes().unmap(start, length, page_order::ascending);
     mmap_.free(start, length);
     return outcome::done;

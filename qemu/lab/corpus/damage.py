@@ -70,12 +70,13 @@ def overflow(boundary: Boundary, snapshot: Snapshot, random: Random) -> Case | N
     if old == text[lead : lead + len(old)]:
         return None
     names = frozenset({int(boundary.after.address)})
-    return Case("heap block", "overflow", "text run", {start: text}, names, culprit=boundary.before.address)
+    noun = "user heap block" if boundary.user else "heap block"
+    return Case(noun, "overflow", "text run", {start: text}, names, culprit=boundary.before.address)
 
 
 def swap(snapshot: Snapshot, random: Random) -> Case | None:
     """Two headers of the kernel heap changed places."""
-    pairs = boundaries(snapshot)
+    pairs = [boundary for boundary in boundaries(snapshot) if not boundary.user]
     if len(pairs) < 2:
         return None
     one, other = random.sample(pairs, 2)
@@ -109,12 +110,13 @@ def cases(snapshot: Snapshot, found: list[Place], random: Random, count: int) ->
 
 
 _COUNTERS_OF_REFUSALS = "counts refusals, nothing in memory can say how many there were"
+_LAST_STATE = 2
 _SILENT_FIELDS = {
     ("heap", "errors"): _COUNTERS_OF_REFUSALS,
     ("frame manager", "errors"): _COUNTERS_OF_REFUSALS,
     ("region manager", "errors"): _COUNTERS_OF_REFUSALS,
     ("process", "heap_errors"): _COUNTERS_OF_REFUSALS,
-    ("process", "mmap_errors"): _COUNTERS_OF_REFUSALS,
+    ("process mmap", "errors"): _COUNTERS_OF_REFUSALS,
     ("heap", "num_expansions"): "a region that was joined to the one before leaves no trace of its own",
     ("process", "exit_code"): "of no meaning before the process has ended",
     ("process", "name"): "any text is a name",
@@ -126,8 +128,15 @@ def _silent(place: Place, old: int, new: int) -> str:
     field = place.field.split("[")[0]
     if (place.noun, field) in _SILENT_FIELDS:
         return _SILENT_FIELDS[place.noun, field]
-    if place.noun == "frame manager" and field == "ranges":
-        return ""
+    if field in ("locked", "heap_locked") and new == 1:
+        return "1 is what a lock holds while a CPU is inside the manager: busy, and said so"
+    if place.noun == "process" and field == "state" and new <= _LAST_STATE:
+        return "a process may be ready, paused or ended at any stop"
+    if place.noun == "process" and field == "pid" and new > old:
+        return "the last process of the list may have any higher pid"
+    shrunk = {"size": new < old, "start": new > old}.get(field, False)
+    if place.noun in ("region node", "process mmap node") and shrunk and not new & 0xFFF:
+        return "a smaller free region is what a region is after an allocation; nothing need be mapped there"
     if place.field == "entry" and (old ^ new) & ~(ACCESSED | DIRTY) == 0 and old & PRESENT:
         return "the CPU itself sets accessed and dirty"
     return ""

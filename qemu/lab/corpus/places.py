@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
 from coronel_gdb.lift.frames import lift_frames
 from coronel_gdb.lift.heap import lift_heap, read_heap
 from coronel_gdb.lift.processes import lift_processes
-from coronel_gdb.lift.regions import lift_regions
+from coronel_gdb.lift.regions import lift_list, lift_regions, lift_spares
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.profiles.schema import Structure
+from coronel_gdb.lift.user_heap import lift_user_heap
+from coronel_gdb.profiles.schema import HeapProfile, ResolvedProfile, Structure
 from lab.corpus.snapshot import Snapshot
 from model.page_entry import ADDRESS_BITS, PRESENT
-from model.paging import Level, Mapping, Translation, walk_space
-from model.records import HeapBlock
+from model.paging import Level, Mapping, Translation, sign_extend, walk_space
+from model.records import HeapBlock, Process
 from model.types import VirtualAddress
 
 _T = TypeVar("_T")
@@ -53,7 +55,7 @@ def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
     heap = read_heap(context.target, space, profile.heap)
     lifted = lift_heap(space, heap, profile.heap)
     yield from _fields("heap", profile.heap.heap, heap.address, space)
-    for block in _draw(lifted.blocks, random):
+    for block in _draw(list(lifted.all_blocks(profile.heap)), random):
         yield from _fields("heap block", profile.heap.block, block.address, space)
     frames = lift_frames(context.target, space, profile.frames)
     yield from _fields("frame manager", profile.frames.manager, frames.manager.address, space)
@@ -63,6 +65,10 @@ def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
     yield from _fields("region manager", profile.regions.manager, regions.manager.address, space)
     for region in _draw(regions.regions, random):
         yield from _fields("region node", profile.regions.node, region.node, space)
+    pool = lift_spares(regions.manager, space, profile.regions.node).regions
+    for spare in _draw(pool, random):
+        # Which node of a pool lost its successor cannot be told from the nodes: the pool is what is damaged.
+        yield from _fields("spare node", profile.regions.node, spare.node, space, {regions.manager.address})
     yield from _entries("kernel", space, random)
     listed = lift_processes(context.target, space, profile)
     for process in listed.processes:
@@ -70,21 +76,49 @@ def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
         memory = process.memory
         names: set[int] = {process.address, memory.heap.address, memory.mmap.address, memory.page_directory}
         yield from _fields("process", profile.processes.process, process.address, space, names)
-        yield from _entries("process", context.space_of(process.memory.page_directory), random)
+        yield from _mmap("process", profile, process, space)
+        own = context.space_of(memory.page_directory)
+        yield from _entries("process", own, random)
+        user = lift_user_heap(own, process, profile.heap)
+        if user.lifted is not None:
+            for block in _draw(list(user.lifted.all_blocks(profile.heap)), random):
+                yield from _fields("user heap block", profile.heap.block, block.address, own)
 
 
 def boundaries(snapshot: Snapshot) -> list[Boundary]:
-    """Where an overflow can strike in the kernel heap: used blocks and what touches their end."""
+    """Where an overflow can strike, in the kernel's heap and in those of processes."""
     context = snapshot.healthy
     profile = context.profile.heap
-    lifted = lift_heap(context.space, read_heap(context.target, context.space, profile), profile)
+    heap = read_heap(context.target, context.space, profile)
+    lifted = lift_heap(context.space, heap, profile)
+    found = _boundaries(list(lifted.all_blocks(profile)), context.space, profile, user=False)
+    for process in lift_processes(context.target, context.space, context.profile).processes:
+        own = context.space_of(process.memory.page_directory)
+        users = lift_user_heap(own, process, profile).lifted
+        if users is not None:
+            found += _boundaries(list(users.all_blocks(profile)), own, profile, user=True)
+    return found
+
+
+def _boundaries(
+    blocks: list[HeapBlock], space: AddressSpace, profile: HeapProfile, *, user: bool
+) -> list[Boundary]:
+    """Used blocks and what touches their end."""
     header = profile.rules.header_bytes
     return [
-        Boundary(before, after, physical(context.space, after.address), user=False)
-        for before, after in zip(lifted.blocks, lifted.blocks[1:], strict=False)
+        Boundary(before, after, physical(space, after.address), user)
+        for before, after in pairwise(blocks)
         if before.magic == profile.rules.magic_used
         and before.address + header + before.size_bytes == after.address
     ]
+
+
+def _mmap(noun: str, profile: ResolvedProfile, process: Process, space: AddressSpace) -> Iterator[Place]:
+    """The manager inside a process, and its nodes."""
+    manager = process.memory.mmap
+    yield from _fields(f"{noun} mmap", profile.regions.manager, manager.address, space, {process.address})
+    for region in lift_list(manager, space, profile.regions.node).regions:
+        yield from _fields(f"{noun} mmap node", profile.regions.node, region.node, space)
 
 
 def physical(space: AddressSpace, virtual: int) -> int:
@@ -108,13 +142,17 @@ def _fields(
 def _entries(noun: str, space: AddressSpace, random: Random) -> Iterator[Place]:
     """Entries at every level; only what is this space's own when it is a process's."""
     found: dict[int, tuple[Level, set[int]]] = {}
+    bases: dict[int, tuple[int, int]] = {}
     for page in walk_space(space.table, space.root, space.mode):
         if not isinstance(page, Mapping) or (noun == "process" and page.virtual >> 63):
             continue
         steps = space.translate(page.virtual).steps
         for step in steps:
+            table = step.entry_address & ~0xFFF
+            bases[table] = (page.virtual & -(512 * step.level.span_bytes), step.level.span_bytes)
             level, names = found.setdefault(step.entry_address, (step.level, set()))
             names |= {page.virtual, page.physical, step.entry & ADDRESS_BITS, step.entry_address & ~0xFFF}
+            names.add(page.virtual & -step.level.span_bytes)  # the first address that it translates
     by_level: dict[Level, list[int]] = {}
     for address, (level, _) in found.items():
         by_level.setdefault(level, []).append(address)
@@ -128,7 +166,9 @@ def _entries(noun: str, space: AddressSpace, random: Random) -> Iterator[Place]:
         at = table + 8 * random.randrange(512)
         entry = space.entry(at)  # type: ignore[arg-type]  # a plain integer is an address here
         if entry is not None and not entry & PRESENT:
-            yield Place(f"{noun} unused entry", "entry", at, at, 8, frozenset({at, table}))
+            base, span = bases[table]
+            virtual = sign_extend(base + (at - table) // 8 * span, space.mode.levels)
+            yield Place(f"{noun} unused entry", "entry", at, at, 8, frozenset({at, table, virtual}))
 
 
 def _draw(items: list[_T], random: Random, most: int = _MOST) -> list[_T]:

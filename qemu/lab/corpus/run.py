@@ -1,8 +1,11 @@
 """The whole corpus, or a draw of it."""
 
 import argparse
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from random import Random
 
 from lab.corpus import clean
@@ -15,7 +18,8 @@ from lab.paths import ROOT
 from lab.scenarios import scenarios
 
 DETECTION = ROOT / "docs" / "detection.md"
-_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
+_SHOWN = 20
+_DAMAGES_A_JOB, _STOPS_A_JOB = 60, 100
 
 STOPS = (
     ("mixed", "scenario=mixed seed=3 ops=2000", "64M"),
@@ -28,51 +32,99 @@ STOPS = (
 """Kernels of several sizes and states that are damaged: scenario, command line, memory."""
 
 
-def injected(count: int, seed: int, stops: Sequence[tuple[str, str, str]] = STOPS) -> Tally:
-    """`count` damages, spread over the stops."""
-    tally, random = Tally(), Random(seed)
-    for name, append, memory in stops:
-        with taken(scenarios()[name], append, memory) as snapshot:
-            for case in cases(snapshot, list(places(snapshot, random)), random, count // len(stops)):
-                tally.add(case, judge(snapshot.damaged(case.patches), case))
+def damage_one(stop: tuple[str, str, str], count: int, seed: int) -> Tally:
+    """`count` damages of one stop."""
+    name, append, memory = stop
+    tally, random = Tally(), Random(f"{seed} {append}")
+    with taken(scenarios()[name], append, memory) as snapshot:
+        for case in cases(snapshot, list(places(snapshot, random)), random, count):
+            tally.add(case, judge(snapshot.damaged(case.patches), case))
     return tally
 
 
-def healthy(count: int, seed: int) -> Iterator[Counter[str]]:
-    """`count` random stops, spread over the long healthy scenarios."""
-    random = Random(seed)
-    for name in clean.LONG:
-        yield from clean.stops(name, random, count // len(clean.LONG))
+def look_at(name: str, count: int, seed: int) -> tuple[int, Counter[str]]:
+    """`count` random stops of one long healthy scenario, and what was said at all of them together."""
+    said: Counter[str] = Counter()
+    stops = 0
+    for outcome in clean.stops(name, Random(f"{seed} {name}"), count):
+        said.update(outcome)
+        stops += 1
+    return stops, said
+
+
+def injected(pool: Executor, count: int, seed: int) -> Tally:
+    """`count` damages, spread over the stops; what is done so far is told while it goes on."""
+    share, tally = -(-count // len(STOPS)), Tally()
+    jobs = [
+        pool.submit(damage_one, stop, min(_DAMAGES_A_JOB, share - done), seed + number)
+        for number, done in enumerate(range(0, share, _DAMAGES_A_JOB))
+        for stop in STOPS
+    ]
+    for job in as_completed(jobs):
+        tally.join(job.result())
+        _progress(f"{tally.total:,} damages, {tally.detected:,} detected, {tally.located:,} in their place")
+    return tally
+
+
+def healthy(pool: Executor, count: int, seed: int) -> tuple[int, Counter[str]]:
+    """`count` random stops, spread over the long healthy scenarios, told likewise."""
+    share, stops, said = -(-count // len(clean.LONG)), 0, Counter[str]()
+    jobs = [
+        pool.submit(look_at, name, min(_STOPS_A_JOB, share - done), seed + number)
+        for number, done in enumerate(range(0, share, _STOPS_A_JOB))
+        for name in clean.LONG
+    ]
+    for job in as_completed(jobs):
+        number, outcome = job.result()
+        stops += number
+        said.update(outcome)
+        alarms = sum(count for text, count in said.items() if text.startswith("FALSE ALARM"))
+        _progress(f"{stops:,} healthy stops, {alarms} false alarms")
+    return stops, said
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Print the figures; 1 when the tool was wrong about a healthy kernel, crashed or hung."""
+    """Print the figures; 1 when the tool was wrong about a healthy kernel, missed, crashed or hung."""
     parser = argparse.ArgumentParser(prog="corpus")
     parser.add_argument("--cases", type=int, default=3000, help="damages to inject")
     parser.add_argument("--clean", type=int, default=10000, help="random stops of healthy kernels")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="keep the figures in docs/detection.md")
     options = parser.parse_args(list(arguments))
-    tally = injected(options.cases, options.seed)
-    said: Counter[str] = Counter()
-    stops = 0
-    for outcome in healthy(options.clean, options.seed):
-        said += outcome
-        stops += 1
-    alarms = [text for text in said if text.startswith("FALSE ALARM")]
-    busy = sum(count for text, count in said.items() if text.startswith("could not check"))
-    figures = [
-        f"`make corpus CASES={options.cases} CLEAN={options.clean} SEED={options.seed}`:",
-        "",
-        *(f"- {line}" for line in tally.summary()),
-        f"- {stops:,} random stops of healthy kernels: {len(alarms)} false alarms; "
-        f"{said['clean']:,} clean reports, {busy:,} could not check (an operation was under way)",
-        "",
-        *tally.lines(),
-    ]
-    print("\n".join([*figures, "", *tally.examples(), *alarms]))
-    if options.write:
-        text = DETECTION.read_text()
-        before, after = text.split(_BEGIN)[0], text.split(_END)[1]
-        DETECTION.write_text(f"{before}{_BEGIN}\n" + "\n".join(figures) + f"\n{_END}{after}")
-    return int(bool(alarms) or not tally.sound)
+    good = True
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        if options.cases:
+            tally = injected(pool, options.cases, options.seed)
+            head = f"`make corpus CASES={options.cases} CLEAN=0 CORPUS_SEED={options.seed}`:"
+            summary = [f"- {line}" for line in tally.summary()]
+            _tell("damages", [head, "", *summary, "", *tally.lines()], keep=options.write)
+            print("\n".join(tally.examples()))
+            good = tally.sound
+        if options.clean:
+            stops, said = healthy(pool, options.clean, options.seed)
+            alarms = [text for text in said if text.startswith("FALSE ALARM")]
+            busy = sum(count for text, count in said.items() if text.startswith("could not check"))
+            head = f"`make corpus CASES=0 CLEAN={options.clean} CORPUS_SEED={options.seed}`:"
+            figures = (
+                f"- {stops:,} random stops of healthy kernels ({', '.join(clean.LONG)}): "
+                f"{sum(said[alarm] for alarm in alarms):,} false alarms; {said['clean']:,} reports without a "
+                f"finding over all there is, {busy:,} rows of what could not be checked in the others"
+            )
+            _tell("healthy", [head, "", figures], keep=options.write)
+            print("\n".join([*alarms, *(f"{n:,} {text}" for text, n in said.most_common(_SHOWN))]))
+            good = good and not alarms
+    return int(not good)
+
+
+def _tell(section: str, figures: list[str], *, keep: bool) -> None:
+    """Print figures, and keep them between their markers in the document."""
+    print("\n".join(figures), flush=True)
+    if keep:
+        begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
+        before, rest = DETECTION.read_text().split(begin)
+        after = rest.split(end)[1]
+        DETECTION.write_text(f"{before}{begin}\n" + "\n".join(figures) + f"\n{end}{after}")

@@ -33,6 +33,15 @@ class Tally:
         if outcome is not Outcome.FOUND:
             self.wrong.append((case, judgement))
 
+    def join(self, other: "Tally") -> None:
+        """Add what another one counted."""
+        for mine, its in ((self.by_noun, other.by_noun), (self.by_kind, other.by_kind)):
+            for name, counts in its.items():
+                mine.setdefault(name, Counter()).update(counts)
+        self.silent.update(other.silent)
+        self.attributed.update(other.attributed)
+        self.wrong += other.wrong
+
     @property
     def total(self) -> int:
         """Cases that had something to be observed."""
@@ -46,6 +55,11 @@ class Tally:
     def detected(self) -> int:
         """Cases in which the user was told that something is wrong, or could not be checked and why."""
         return self.count(*_DETECTED)
+
+    @property
+    def located(self) -> int:
+        """Cases in which a finding named the structure that was damaged."""
+        return self.count(Outcome.FOUND)
 
     @property
     def sound(self) -> bool:
@@ -64,7 +78,7 @@ class Tally:
 
     def summary(self) -> list[str]:
         """The figures in sentences."""
-        named, blamed = self.count(Outcome.FOUND), self.attributed.total()
+        named, blamed = self.located, self.attributed.total()
         lines = [
             f"{self.total:,} damages, {self.detected:,} detected ({_percent(self.detected, self.total)})",
             f"place named in {named:,} of {self.detected:,} ({_percent(named, self.detected)})",

@@ -1,0 +1,117 @@
+"""What all other checks stand on: locks, the frame manager's set-up, and every entry of every page table."""
+
+from collections.abc import Iterator
+
+from coronel_gdb.checks.foundations import foundation_findings
+from coronel_gdb.commands.survey import Survey
+from coronel_gdb.errors import CoronelError, KernelError
+from coronel_gdb.lift.activity import A_PROCESS, lock_words
+from coronel_gdb.lift.boot_map import read_boot_map
+from coronel_gdb.report import Absent, Finding, Report
+from model.address_space import STACK_END, STACK_START
+from model.invariants import frame_manager, locks, table_entries
+from model.invariants.base import Violation
+from model.spaces import upper_differences
+from model.types import PAGE_BYTES
+
+_TABLES = "entries of the page tables"
+
+
+def foundations_report(survey: Survey) -> Report:
+    """All three, each as far as it can be read."""
+    report = Report("memcheck", "")
+    report.findings += lock_findings(survey, report)
+    report.findings += manager_findings(survey, report)
+    report.findings += entry_findings(survey, report)
+    count = len(report.findings)
+    report.summary = (
+        f"{count} finding{'s' * (count != 1)}" if count else "locks, memory map and page table entries agree"
+    )
+    return report
+
+
+def lock_findings(survey: Survey, report: Report) -> list[Finding]:
+    """Words of locks that hold what no lock holds."""
+    context = survey.context
+    words = lock_words(context.target, context.space, context.profile)
+    found = [(word.owner, word.word, word.value) for word in words if word.is_damaged]
+    for process in survey.listed.processes:
+        for owner, value in (
+            (process.memory.heap.address, process.memory.heap.locked),
+            (process.memory.mmap.address, process.memory.mmap.locked),
+        ):
+            found += [(owner, owner, value)] * (value > 1)
+    report.checked += len(words) + 2 * len(survey.listed.processes)
+    return foundation_findings(locks.damaged(*each) for each in found)
+
+
+def manager_findings(survey: Survey, report: Report) -> list[Finding]:
+    """What the boot fixed for good in the frame manager, against its copy of the memory map."""
+    context = survey.context
+    try:
+        boot = read_boot_map(context.target, context.space, context.profile)
+    except KernelError:
+        return []  # another kernel: it has no such map
+    except CoronelError as error:
+        report.not_checked.append(Absent("set-up of the frame manager", str(error)))
+        return []
+    report.checked += len(frame_manager.ALL)
+    return foundation_findings(
+        frame_manager.check_manager(
+            boot.manager,
+            boot.slots,
+            boot.range_count,
+            (boot.ram, boot.reserved),
+            boot.placement,
+            boot.node_bytes,
+        )
+    )
+
+
+def entry_findings(survey: Survey, report: Report) -> list[Finding]:
+    """Entries of the kernel's tables, of those of all processes, and of the top table in CR3."""
+    if not survey.stands_still(report, _TABLES, "page tables", A_PROCESS):
+        return []
+    try:
+        spaces = survey.spaces
+    except CoronelError as error:
+        report.not_checked.append(Absent(_TABLES, str(error)))
+        return []
+    report.checked += len(table_entries.ALL) * sum(len(space.tables) for space in spaces.all)
+    return foundation_findings(_broken_entries(survey))
+
+
+def _broken_entries(survey: Survey) -> Iterator[Violation]:
+    space, spaces = survey.context.space, survey.spaces
+    end = _memory_end(survey)
+    for walked in spaces.all:
+        user = walked is not spaces.kernel
+        yield from table_entries.check_entries(walked, space.table, user=user, ram_end=end)
+    kernel = spaces.kernel.root
+    yield from table_entries.missing_entries(_image_pages(survey), survey.context.space_of(kernel).translate)
+    for slot in upper_differences(space.table, space.root, kernel) or ():
+        yield table_entries.top_entry(space.root, kernel, slot, space.table)
+
+
+def _memory_end(survey: Survey) -> int | None:
+    """Where RAM ends by the boot's memory map; None where that cannot be read."""
+    context = survey.context
+    try:
+        boot = read_boot_map(context.target, context.space, context.profile)
+    except CoronelError:
+        return None
+    return max((region.end for region in boot.ram), default=None)
+
+
+def _image_pages(survey: Survey) -> Iterator[int]:
+    """The pages of code, constants, data and stack, by the symbols of the kernel's file."""
+    image, symbol = survey.context.profile.image, survey.context.target.symbol
+    for first, last in (
+        ("text_start", "text_end"),
+        ("rodata_start", "rodata_end"),
+        ("data_start", "bss_end"),
+    ):
+        start, end = (symbol(image[role]) if role in image else None for role in (first, last))
+        if start is not None and end is not None:
+            yield from range(start, end, PAGE_BYTES)
+    yield from range(STACK_START, STACK_END, PAGE_BYTES)
