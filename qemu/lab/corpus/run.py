@@ -49,6 +49,9 @@ def look_at(name: str, count: int, seed: int) -> tuple[int, Counter[str]]:
     for outcome in clean.stops(name, Random(f"{seed} {name}"), count):
         said.update(outcome)
         stops += 1
+        for text in outcome:
+            if text.startswith("FALSE ALARM"):
+                _progress(text)
     return stops, said
 
 
