@@ -73,6 +73,8 @@ class Monitor:
         # The other side may be gone, which is no news when closing.
         with suppress(QMPError, OSError, EOFError, asyncio.CancelledError):
             await self._client.disconnect()
+        # A transport that was closed lets its socket go in the loop's next turn.
+        await asyncio.sleep(0)
 
     def _run(self, work: Coroutine[Any, Any, T], timeout_seconds: float) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -49,10 +49,10 @@ NOT_SIMULATED = {
     "whatis": "it has no file with functions, and no trace",
     "--ledger": "no boot loader has left anything in it",
     "replay": "what it does leaves no trace",
+    "memcheck": "it has no memory map of a boot loader to judge the frame manager by",
 }
 """Part of a line → why that host cannot answer it alike."""
 AFTER_OPERATIONS = {
-    "memcheck": "it judges leaks",
     "--leaks": "who called it has the pointers to the blocks, not its memory",
 }
 """The same for a simulated machine on which something has been done."""
