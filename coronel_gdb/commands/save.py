@@ -42,7 +42,7 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     if options.file is None:
         raise UsageError("save: name the file to write: coronel save FILE")
     path = Path(options.file).expanduser()
-    small.check_replaceable(path)
+    small.check_path(path)
     context.space.translate(VirtualAddress(0))  # without paging there is nothing to save
     recorded = RecordedTarget(context.target, context.cpu.physical_bits)
     checks = [f"{part.COMMAND.name}: {_recorded(recorded, part.COMMAND, words)}" for part, words in _RUNS]

@@ -9,11 +9,9 @@ import json
 import lzma
 import os
 import struct
-import tempfile
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -22,7 +20,8 @@ from typing import BinaryIO
 from coronel_gdb.dumps.cpu_state import CpuState
 from coronel_gdb.dumps.dump import Dump
 from coronel_gdb.dumps.source import Source
-from coronel_gdb.errors import DumpError, ReadFault, UsageError
+from coronel_gdb.errors import DumpError, ReadFault
+from coronel_gdb.own_file import check_replaceable, replaced
 from model.types import PAGE_BYTES, PhysicalAddress
 
 MAGIC = b"CORONELDUMP\r\n\x1a\n"
@@ -60,40 +59,17 @@ def write(
     `pages` are (first page, bytes of whole pages), ascending. `UsageError` when it cannot be written, or when
     something that is no small dump has that name.
     """
-    check_replaceable(path)
-    try:
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        with os.fdopen(number, "wb") as file:
-            _write(file, description, pages, kernel)
-            file.flush()
-            os.fsync(file.fileno())
-            size_bytes = file.tell()
-        Path(name).replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-    return size_bytes
+    check_path(path)
+    with replaced(path) as (file, _):
+        _write(file, description, pages, kernel)
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()
 
 
-def check_replaceable(path: Path) -> None:
+def check_path(path: Path) -> None:
     """`UsageError` unless the name is free, or that of a small dump in a folder that is there."""
-    try:
-        if path.is_file():
-            with path.open("rb") as file:
-                if file.read(len(MAGIC)) == MAGIC:
-                    return
-        elif not path.exists():
-            if path.parent.is_dir():
-                return
-            raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    raise UsageError(f"{path} exists and is no small dump: it is not overwritten")
+    check_replaceable(path, MAGIC, "small dump")
 
 
 def _write(
