@@ -21,7 +21,9 @@ The kernel
     page_tables      building page tables (§5)
     region_nodes     nodes of virtual regions (§6.1, §6.2, §15.6)
     regions          virtual regions (§6)
-    heap_blocks      blocks of the kernel heap (§7.1 to §7.5)
+    block_list       blocks of a heap: validity, cutting, joining (§7.1 to §7.5)
+    first_fit        malloc, free, realloc, calloc over such a list (§7.4 to §7.7)
+    heap_blocks      where the kernel heap's blocks lie (§7.2)
     heap             the kernel heap (§7)
 
 Processes

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from model.heap_blocks import HEADER_BYTES, data_of, touches
+from model.block_list import HEADER_BYTES, data_of, touches
 from model.machine import Machine
 from model.types import PAGE_BYTES, U64_MASK, VirtualAddress
 
@@ -72,11 +72,12 @@ def overflow(machine: Machine, seed: int, text: bytes = TEXT) -> Overflow | None
     for buffer in [*buffers[first:], *buffers[:first]]:
         if buffer == _NULL:
             continue
-        block = machine.heap.blocks.read(VirtualAddress(buffer - HEADER_BYTES))
-        if block.next == _NULL or block.size_bytes != BUFFER_BYTES:
+        extent = machine.heap.blocks.extent()
+        block = machine.heap.blocks.read_valid(buffer - HEADER_BYTES, extent)
+        if block is None or block.size_bytes != BUFFER_BYTES:
             continue
-        victim = machine.heap.blocks.read(block.next)
-        if touches(block, victim):
+        victim = machine.heap.blocks.read_valid(block.next, extent)
+        if victim is not None and touches(block, victim):
             length_bytes = len(text) - BUFFER_BYTES
             original = machine.memory.read(victim.address, length_bytes)
             machine.memory.write(data_of(block), text)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from model.address_space import IMAGE_END, linear_physical
+from model.block_list import RULES
 from model.claims import BootMemory, claims_of
-from model.heap_blocks import RULES
+from model.first_fit import FirstFit
 from model.invariants import (
     borders,
     frames,
@@ -108,13 +109,7 @@ def heap_record(machine: Machine) -> Heap:
 
 def heap_blocks(machine: Machine) -> Followed[HeapBlock]:
     """The kernel heap's blocks."""
-    blocks, extent = machine.heap.blocks, machine.heap.blocks.extent()
-
-    def read(address: int) -> HeapBlock | None:
-        where = VirtualAddress(address)
-        return blocks.read(where) if blocks.can_be_read(where, extent) else None
-
-    return follow(machine.heap.fields.get("first_block_"), read, lambda block: block.next)
+    return _blocks(machine.heap)
 
 
 def frame_manager(machine: Machine) -> FrameManager:
@@ -195,10 +190,12 @@ def user_heap_record(process: Process) -> UserHeap:
 
 def user_blocks(process: Process) -> Followed[HeapBlock]:
     """The blocks of a process's heap."""
-    blocks = process.memory.heap.blocks
-    extent = blocks.extent()
-    first = blocks.fields.get("first_block_")
-    return follow(first, lambda address: blocks.read(address, extent), lambda block: block.next)
+    return _blocks(process.memory.heap)
+
+
+def _blocks(heap: FirstFit) -> Followed[HeapBlock]:
+    extent, first = heap.blocks.extent(), heap.fields.get("first_block_")
+    return follow(first, lambda address: heap.blocks.read(address, extent), lambda block: block.next)
 
 
 def process_record(process: Process) -> ProcessRecord:

@@ -28,6 +28,9 @@ class Structure:
         self.address: Final = address
         self._members: Final[dict[str, Member]] = {member.name: member for member in layout.members}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
     def field_address(self, name: str, index: int = 0) -> VirtualAddress:
         """Where element `index` of field `name` lies."""
         member = self._members[name]

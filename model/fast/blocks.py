@@ -11,7 +11,7 @@ from typing import Final
 from model.errors import ErrorKind
 from model.fast.diary import Diary
 from model.fast.first_fit import FirstFit
-from model.heap import EXPANSION_BYTES, LARGEST_BYTES
+from model.first_fit import EXPANSION_BYTES, LARGEST_BYTES
 from model.types import PAGE_BYTES, U64_MASK
 
 _HEADER: Final = 48

@@ -7,7 +7,7 @@ from model.address_space import USER_HEAP_LIMIT, USER_HEAP_START
 from model.errors import ErrorKind
 from model.fast.blocks import FastBlocks
 from model.fast.user_pages import USER_DATA, UserPages
-from model.heap import LARGEST_BYTES
+from model.first_fit import LARGEST_BYTES
 from model.trace import Operation
 from model.types import PAGE_BYTES, U64_MASK
 

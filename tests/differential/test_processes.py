@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.stopped import BOOT_SECONDS
-from model.heap_blocks import HEADER_BYTES
+from model.block_list import HEADER_BYTES
 from model.layouts import HEAP_BLOCK, PROCESS
 from model.machine import Machine
 from model.process import Process, ProcessState
@@ -65,11 +65,9 @@ def user_pages(process: Process) -> list[int]:
 
 
 def kernel_blocks(model: Machine) -> Iterator[HeapBlock]:
-    address = VirtualAddress(model.heap.fields.get("first_block_"))
-    while address:
-        block = model.heap.blocks.read(address)
+    for block in model.heap.blocks.walk(model.heap.blocks.extent()):
+        assert isinstance(block, HeapBlock)
         yield block
-        address = block.next
 
 
 def user_headers(kernel: Kernel, process: Process) -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ import pytest
 
 from lab.invariants import INVARIANTS
 from model.address_space import IMAGE_START, KERNEL_BASE, WINDOW_BASE, linear_physical
-from model.heap_blocks import FREE, RULES
+from model.block_list import FREE, RULES
 from model.invariants import catalogue, layout, locks, memory_map, placement, table_entries, trace
 from model.invariants import frame_manager as frame_manager_rules
 from model.invariants.frames import check_frames
@@ -111,7 +111,8 @@ def cut_region(machine: Machine) -> None:
 
 
 def free_first_two(machine: Machine) -> None:
-    block = machine.heap.blocks.read(first_block(machine))
+    block = machine.heap.blocks.read(first_block(machine), machine.heap.blocks.extent())
+    assert block is not None
     for address in (block.address, block.next):
         machine.heap.blocks.set_state(address, FREE)
 

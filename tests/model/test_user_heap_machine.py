@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from model.heap_blocks import RULES
+from model.block_list import RULES
 from model.machine import Machine
 from model.multiboot import MapEntry
 from model.process import Process
