@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 import gdb
 
@@ -91,13 +92,27 @@ class _GdbCommand(gdb.Command):
             raise gdb.GdbError(outcome.text)
         gdb.write(outcome.text + "\n")
 
-    def complete(self, text: str, word: str) -> object:
-        """Options after a dash, the debugger's expressions elsewhere."""
-        last = text.rsplit(" ", maxsplit=1)[-1]
+    def complete(self, text: str, word: str | None) -> object:
+        """Options after a dash, elsewhere what the option or argument there takes."""
+        *before, last = text.split(" ")
+        # GDB splits words at dashes and slashes: it wants only what follows the part it already has.
+        cut = len(last) - len(word or "")
         if last.startswith("-"):
-            # GDB splits words at dashes: it wants only what follows the part it already has.
-            cut = len(last) - len(word)
             return [name[cut:] for name in self._command.option_names() if name.startswith(last)]
-        if any(option.value and not option.name.startswith("--") for option in self._command.options):
-            return gdb.COMPLETE_EXPRESSION
-        return gdb.COMPLETE_NONE
+        option = self._command.expected([typed for typed in before if typed])
+        if option is None:
+            return gdb.COMPLETE_NONE
+        if option.choices:
+            return [choice for choice in option.choices if choice.startswith(last)]
+        return [name[cut:] for name in _files(last)] if option.is_file else gdb.COMPLETE_EXPRESSION
+
+
+def _files(typed: str) -> list[str]:
+    """Names that go on so; of a single folder what is in it too, for GDB ends a single name by a blank."""
+    folder, slash, begun = typed.rpartition("/")
+    try:
+        inside = sorted(Path(folder + slash or ".").iterdir())
+    except OSError:
+        return []
+    found = [folder + slash + p.name + "/" * p.is_dir() for p in inside if p.name.startswith(begun)]
+    return found + _files(found[0]) if len(found) == 1 and found[0].endswith("/") else found

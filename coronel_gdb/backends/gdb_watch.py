@@ -42,7 +42,7 @@ class _Watch:
         self._sound: _Call | None = None
         self.command = Command(
             "watch-heap",
-            "Check the kernel heap at every stop, or every N calls of it, and stop at the first finding.",
+            "Check the heap at every stop or call; stop at a finding.",
             "Without an option: from now on at every stop. With --every also at each Nth call of malloc,\n"
             "free and the like: sound at one call and damaged at the next one checked, so whatever ran in\n"
             "between did it. Ends with the first finding, or with --off.",

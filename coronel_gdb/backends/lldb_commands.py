@@ -1,7 +1,9 @@
 """The commands inside LLDB: `coronel`, the short names, help, completion. Import inside LLDB only."""
 
+import json
 import sys
 from collections.abc import Iterator, MutableMapping
+from string import ascii_letters
 
 import lldb
 
@@ -9,7 +11,7 @@ import coronel_gdb
 from coronel_gdb.backends.lldb_core import current_target
 from coronel_gdb.backends.lldb_interrupt import interruptible
 from coronel_gdb.backends.surface import PREFIXED_ONLY, interrupted, run_line
-from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.command import COMMON, Command, Context, Option
 from coronel_gdb.plugins import commands
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.render.dialect import Dialect
@@ -44,16 +46,16 @@ def install(
         kind = type(command.name, (_LldbCommand,), members)
         setattr(Registered, _identifier(command.name), kind)
         path = f"{__name__}.{Registered.__name__}.{_identifier(command.name)}"
-        _do(debugger, f"command script add -o -c {path} coronel {command.name}")
+        _do(debugger, f"command script add -o -p -c {path} coronel {command.name}")
         if command.name not in PREFIXED_ONLY:
-            _do(debugger, f"command script add -o -c {path} {command.name}")
+            _do(debugger, f"command script add -o -p -c {path} {command.name}")
     for short, meaning in habits.items():
         if _resolve(debugger, short) != meaning:
             _do(debugger, f"command alias {short} {meaning}")
 
 
 class _LldbCommand:
-    """One command under one name, as LLDB wants it."""
+    """One command under one name, as LLDB wants it: LLDB splits the line, and so it completes the options."""
 
     command: Command
     problems: tuple[tuple[str, str], ...]
@@ -61,19 +63,47 @@ class _LldbCommand:
 
     def __init__(self, debugger: "lldb.SBDebugger", session: Session) -> None:
         self._session = session
+        self._options: list[str] = []
+
+    def get_options_definition(self) -> dict[str, dict[str, object]]:
+        """Long name → what LLDB wants to know of the option; one without a type of value takes none."""
+        taken: set[str] = set()
+        options = sorted(self.command.flagged(), key=lambda option: option not in COMMON)
+        return {
+            option.name.removeprefix("--"): {"short_option": _letter(option, taken), **_definition(option)}
+            for option in options
+        }
+
+    def get_args_definition(self) -> list[list[dict[str, object]]]:
+        """The arguments as one repeated one, of the last one's kind: LLDB completes no other."""
+        return [[{"arg_type": _kind(option)[0], "repeat": "star"}] for option in self.command.by_place()[-1:]]
+
+    def option_parsing_started(self) -> None:
+        """A new line; LLDB itself refuses what is no option, so nothing has been checked until it runs."""
+        self._options = []
+        self._session[_EXIT] = int(ExitCode.NOT_CHECKED)
+
+    def set_option_value(self, _execution: "lldb.SBExecutionContext", name: str, value: str) -> bool:
+        """One option of the line; LLDB has an empty value for one that takes none."""
+        takes_none = any(o.name == f"--{name}" and o.value is None for o in self.command.flagged())
+        self._options.append(f"--{name}" if takes_none else f"--{name}={value}")
+        return True
 
     def __call__(
         self,
         debugger: "lldb.SBDebugger",
-        arguments: str,
+        arguments: "lldb.SBStructuredData",
         execution: "lldb.SBExecutionContext",
         result: "lldb.SBCommandReturnObject",
     ) -> None:
         """Run it; every outcome also sets `coronel_exit` of the `script` prompt to 0, 1 or 2."""
-        self._session[_EXIT] = int(ExitCode.NOT_CHECKED)
+        stream = lldb.SBStream()
+        arguments.GetAsJSON(stream)
+        places = json.loads(stream.GetData())
+        words = [*self._options, *(["--", *places] if places else [])]
         try:
             with interruptible(debugger):
-                outcome = run_line(self.command, arguments, lambda: self._context(debugger), Dialect.LLDB)
+                outcome = run_line(self.command, words, lambda: self._context(debugger), Dialect.LLDB)
         except KeyboardInterrupt:
             outcome = interrupted(self.command)
         if outcome.failed:
@@ -90,8 +120,33 @@ class _LldbCommand:
         return self.command.summary
 
     def get_long_help(self) -> str:
-        """What `help COMMAND` shows."""
-        return self.command.help()
+        """What `help COMMAND` shows behind the options."""
+        return f"\n{self.command.explanation()}\n\nexample: {self.command.example}"
+
+
+def _definition(option: Option) -> dict[str, object]:
+    if option.value is None:
+        return {"help": option.help}
+    kind, completion = _kind(option)
+    known = {"enum_values": [[word, word] for word in option.choices]} if option.choices else {}
+    return {"help": option.help, "value_type": kind, "completion_type": completion, **known}
+
+
+def _kind(option: Option) -> tuple[int, int]:
+    """LLDB's type of the value, and what completes it."""
+    if option.is_file:
+        return lldb.eArgTypeFilename, lldb.eDiskFileCompletion
+    if option.choices:
+        return lldb.eArgTypeValue, lldb.eNoCompletion
+    return lldb.eArgTypeExpression, lldb.eVariablePathCompletion
+
+
+def _letter(option: Option, taken: set[str]) -> str:
+    """A short form as each of LLDB's options has one, for it leaves out an option that has none."""
+    name = option.name.removeprefix("--")
+    letter = next(c for c in name + name.upper() + ascii_letters if c.isalpha() and c not in taken)
+    taken.add(letter)
+    return letter
 
 
 def _identifier(name: str) -> str:

@@ -2,10 +2,12 @@
 
 import argparse
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import groupby, pairwise
 from pathlib import Path
+from textwrap import fill
 from typing import NoReturn, Protocol
 
 from coronel_gdb.errors import KernelError, UsageError
@@ -17,6 +19,8 @@ from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
 from coronel_gdb.report import Absent, Report
 from model.types import PhysicalAddress
+
+_COLUMNS = 78  # of help texts
 
 
 class Progress(Protocol):
@@ -105,6 +109,22 @@ class Option:
     value: str | None = None
     repeated: bool = False
 
+    @property
+    def is_flagged(self) -> bool:
+        """Whether it is typed with its name, and is no argument by its place."""
+        return self.name.startswith("--")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that it takes, of a value like `r|w|x`; none where it takes others."""
+        words = (self.value or "").split("|")
+        return tuple(words) if len(words) > 1 and not words[0].isupper() else ()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it takes the name of a file."""
+        return self.value == "FILE"
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -126,16 +146,57 @@ class Command:
         return _usage(self._parser())
 
     def help(self) -> str:
-        """The whole help text."""
-        parts = [self.summary, "", f"usage: {self.usage()}", "", self.details, "", "options:"]
+        """The whole help text, for a terminal of 80 columns."""
         rows = [(f"{o.name} {o.value or ''}".strip(), o.help) for o in (*self.options, *COMMON)]
-        width = max(len(name) for name, _ in rows)
-        parts += [f"  {name:<{width}}  {text}" for name, text in rows]
-        return "\n".join([*parts, "", f"example: {self.example}"])
+        width = max(len(name) for name, _ in rows) + 4
+        options = [
+            fill(text, _COLUMNS, initial_indent=f"  {name:<{width - 2}}", subsequent_indent=" " * width)
+            for name, text in rows
+        ]
+        return "\n".join(
+            [
+                self.summary,
+                "",
+                self.explanation(),
+                "",
+                "options:",
+                *options,
+                "",
+                f"example: {self.example}",
+            ]
+        )
+
+    def explanation(self) -> str:
+        """Usage and details, for a surface that lists the options itself."""
+        usage = fill(f"usage: {self.usage()}", _COLUMNS, subsequent_indent=" " * 7, break_on_hyphens=False)
+        parts = groupby(self.details.splitlines(), lambda line: not line or line.startswith(" "))
+        details = [
+            "\n".join(lines) if is_kept else fill(" ".join(lines), _COLUMNS) for is_kept, lines in parts
+        ]
+        return "\n".join([usage, "", *details])
+
+    def flagged(self) -> list[Option]:
+        """The options that are typed with their names."""
+        return [option for option in (*self.options, *COMMON) if option.is_flagged]
+
+    def by_place(self) -> list[Option]:
+        """The arguments without a name, in their order."""
+        return [option for option in self.options if not option.is_flagged]
 
     def option_names(self) -> list[str]:
         """The options that completion offers."""
-        return [option.name for option in (*self.options, *COMMON) if option.name.startswith("--")]
+        return [option.name for option in self.flagged()]
+
+    def expected(self, words: Sequence[str]) -> Option | None:
+        """What comes behind those words: the value of an option, an argument, or None for neither."""
+        valued = {option.name: option for option in self.flagged() if option.value is not None}
+        if words and words[-1] in valued:
+            return valued[words[-1]]
+        places = self.by_place()
+        taken = sum(
+            not word.startswith("--") and before not in valued for before, word in pairwise(["", *words])
+        )
+        return places[min(taken, len(places) - 1)] if places else None
 
     def _parser(self) -> argparse.ArgumentParser:
         return _parser(self.name, self.options)
@@ -169,7 +230,7 @@ def _parser(name: str, options: tuple[Option, ...]) -> argparse.ArgumentParser:
     for option in (*options, *COMMON):
         if option.value is None:
             parser.add_argument(option.name, action="store_true")
-        elif option.name.startswith("--"):
+        elif option.is_flagged:
             parser.add_argument(option.name, metavar=option.value)
         else:
             parser.add_argument(option.name, nargs="*" if option.repeated else "?", metavar=option.value)

@@ -200,7 +200,7 @@ def _size(frames: int) -> str:
 
 COMMAND = Command(
     "frames",
-    "Check the list of free physical frames, and that every frame has one owner.",
+    "Check the list of free frames and every frame's owner.",
     "Follows free_list_ to its end (bounded, cycles are found) and checks every node's place, address\n"
     "and range, the count, and that no other node claims to be free. Then all page tables are walked:\n"
     "a frame that is free and mapped, mapped by two, or claimed by nobody is a finding. Exit code (in\n"

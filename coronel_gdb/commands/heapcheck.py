@@ -265,7 +265,7 @@ def _unmapped(lifted: LiftedHeap, header_bytes: int) -> Sequence[Run]:
 
 COMMAND = Command(
     "heapcheck",
-    "Check every block of the kernel heap, or of a process's, and name what is corrupt.",
+    "Check every block of a heap and name what is corrupt.",
     "Walks the block list, past damage where anything still leads on, and checks magic, state, size,\n"
     "links, tiling, counters and the rights of its pages. Never writes to the target. Exit code (in\n"
     "$coronel_exit): 0 sound, 1 findings, 2 could not check.",

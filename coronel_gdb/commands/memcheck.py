@@ -63,7 +63,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
 
 COMMAND = Command(
     "memcheck",
-    "Check everything: layout, frames, regions, heaps, references and processes, in one run.",
+    "Check everything in one run, and tell cause from effect.",
     "Every other command's checks over one reading of the target. Findings that follow from another one are\n"
     "listed below it. What could not be checked is a row of its own and never counts as healthy. Exit code\n"
     "(in $coronel_exit): 0 sound, 1 findings, 2 could not check all.",

@@ -150,22 +150,22 @@ def _missing(report: Report, known: KnownSpaces) -> None:
 
 COMMAND = Command(
     "pagewalk",
-    "Translate an address level by level, or list, audit and compare whole address spaces.",
+    "Translate an address, or list and audit an address space.",
     "With an ADDRESS (a number or any expression) every level is shown with its raw entry; rights are those\n"
     "effective over all levels. Without one, all mappings are listed, coalesced where address, physical\n"
     "address, page size and rights continue; aliases are kept. Works with any x86-64 kernel, no symbols\n"
     "needed; what needs a known kernel says so. Ctrl-C ends a long walk. Exit code (in $coronel_exit):\n"
     "0 clean, 1 findings, 2 could not check.\n"
     "\n"
-    "  pagewalk $rsp                                every level of one address\n"
-    "  pagewalk $rsp --access w --cpl 3             would a write in ring 3 succeed, and if not, why\n"
-    "  pagewalk --why                               the fault that stopped the Coronel kernel\n"
-    "  pagewalk --why --error 2 0xdeadb000          a fault of any kernel, by its error code\n"
-    "  pagewalk --writable --range 0-0x80000000     some of the space\n"
-    "  pagewalk --fold                              a Linux guest without its 65,536 aliases\n"
-    "  pagewalk --find-physical 0x3fe000            who maps this page\n"
-    "  pagewalk --audit --every-process             rights, page tables, free frames, layout\n"
-    "  pagewalk --save before.json                  and later: pagewalk --diff before.json",
+    "  pagewalk $rsp                        every level of one address\n"
+    "  pagewalk $rsp --access w --cpl 3     may ring 3 write there, or why not\n"
+    "  pagewalk --why                       the fault that stopped the kernel\n"
+    "  pagewalk --why --error 2 0xdeadb000  a fault of any kernel, by its code\n"
+    "  pagewalk --range 0-0x80000000        some of the space\n"
+    "  pagewalk --fold                      a Linux guest without its many aliases\n"
+    "  pagewalk --find-physical 0x3fe000    who maps this page\n"
+    "  pagewalk --audit --every-process     rights, tables, free frames, layout\n"
+    "  pagewalk --save before.json          and later: pagewalk --diff before.json",
     "pagewalk g_kernel_heap",
     (
         Option(

@@ -131,7 +131,7 @@ def _kib(size_bytes: int) -> str:
 
 COMMAND = Command(
     "processes",
-    "List the processes and prove that no frame, table or right crosses between their address spaces.",
+    "List the processes and prove that they are isolated.",
     "Walks the kernel's tables and those of every process. A frame that two processes map, a page table or\n"
     "a kernel frame that ring 3 can reach, and a user bit in the kernel half are findings, each with the\n"
     "entries that lead there. Exit code (in $coronel_exit): 0 isolated, 1 findings, 2 could not check.",

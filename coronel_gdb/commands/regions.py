@@ -94,7 +94,7 @@ def _mapped(lifted: LiftedRegions, kernel: Space) -> str:
 
 COMMAND = Command(
     "regions",
-    "Check the free regions of the kernel's virtual manager, and of every process.",
+    "Check the free regions of the kernel and of processes.",
     "Follows free_mem_list_ (bounded, cycles are found) and checks order, overlap, bounds, back links, the\n"
     "count, and that no free region is mapped. Exit code (in $coronel_exit): 0 sound, 1 findings, 2 could\n"
     "not check.",

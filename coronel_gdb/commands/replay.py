@@ -318,7 +318,7 @@ def _compared(comparison: Comparison) -> str:
 
 COMMAND = Command(
     "replay",
-    "Run the kernel's trace on the model and compare results and memory.",
+    "Run the kernel's trace on the model and compare.",
     "Boots the model as the kernel was booted, replays every recorded operation and compares what each\n"
     "one returned, then headers, managers, nodes and page tables by their bytes. Says which operation is\n"
     "the first divergent one and who called it, or which bytes no operation explains and since when. A\n"

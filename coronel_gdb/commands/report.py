@@ -39,7 +39,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
 
 COMMAND = Command(
     "report",
-    "Write everything that is known as one HTML page to attach to a bug.",
+    "Write everything that is known as one HTML page.",
     "Findings with all their details, a map of the heap, the owners of physical memory, the address\n"
     "spaces, and from the trace how the heap grew and who holds it. One file, no script, nothing loaded\n"
     "from elsewhere. Exit code: 0 sound, 1 findings, 2 could not check all.",

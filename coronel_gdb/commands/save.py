@@ -132,7 +132,7 @@ def _provenance(context: Context) -> tuple[tuple[str, str], ...]:
 
 COMMAND = Command(
     "save",
-    "Save what the checks read (memory, registers, kernel) as one small file for `coronel --dump`.",
+    "Save what the checks read as one small dump.",
     "Runs every check and writes the pages that they read, the page tables, the kernel's image, the\n"
     "registers and the kernel's ELF file, compressed: usually below 1 % of the RAM. Every command opens\n"
     "it without a debugger and without --kernel, and reports the same. Memory that no check read is not\n"

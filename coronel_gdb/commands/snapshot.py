@@ -192,7 +192,7 @@ def _finding(change: Change) -> Finding:
 
 COMMAND = Command(
     "snapshot",
-    "Keep a stop in a file, and say what changed between two stops: which operations, which bytes besides.",
+    "Keep a stop in a file, or say what changed since.",
     "`save FILE` keeps trace, managers, block headers, nodes, page tables and process objects (no data of\n"
     "blocks, no RAM besides); the target is only read, and a file that is no snapshot is never overwritten.\n"
     "`diff FILE` compares it with the target as it is now, `diff FILE FILE` two files: the operations in\n"

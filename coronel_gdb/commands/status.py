@@ -46,7 +46,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
 
 COMMAND = Command(
     "status",
-    "Show what was found: target, memory route, paging mode, profile, versions, and what is missing.",
+    "Show what was found, and what is missing.",
     "Tries everything that the other commands need, and says why something does not work here.",
     "coronel status",
     (),

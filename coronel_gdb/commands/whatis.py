@@ -217,7 +217,7 @@ class _Answer:
 
 COMMAND = Command(
     "whatis",
-    "Say everything that an address is: symbol, block, node, table entry, region, and who has its frame.",
+    "Say everything that an address is, and who has it.",
     "Takes a number or an expression; a virtual address of the current space, or with --physical a physical\n"
     "one. Says which function or variable it lies in, which area, heap block (state, size, neighbours, who\n"
     "allocated and freed it), node, object, record, page table entry or region of a process, who has the\n"

@@ -15,7 +15,14 @@ from tests.conformance.hosts import Host, InGdb, InLldb
 from tests.conformance.test_reports import LINES
 
 CHECKS = ("heapcheck", "pagewalk", "frames", "regions")
-WRONG = ("heapcheck --nonsense", "pagewalk --cr3", "frames 12", "pagewalk 'unclosed")
+WRONG = ("heapcheck --block ''", "pagewalk --access q g_kernel_heap", "pagewalk --cpl 7", "snapshot forget x")
+SPLIT = {
+    "heapcheck --nonsense": ("unrecognized arguments: --nonsense", "unknown or ambiguous option"),
+    "pagewalk --cr3": ("--cr3: expected one argument", "last option requires an argument"),
+    "frames 12": ("unrecognized arguments: 12", "'frames' doesn't take any arguments"),
+    "pagewalk 'unclosed": ("cannot split the arguments", "no target"),
+}
+"""Line → what GDB's prompt says and what LLDB does: it splits the line itself, and so it completes it."""
 Words = dict[str, str]
 """Line → the words of the refusal."""
 
@@ -76,10 +83,20 @@ def test_nothing_loaded() -> None:
     assert "no target" in said["coronel pagewalk"]
 
 
-def test_wrong_options() -> None:
+def test_wrong_values() -> None:
     said = each(WRONG)
-    assert "unrecognized arguments: --nonsense" in said["heapcheck --nonsense"]
-    assert "cannot split" in said["pagewalk 'unclosed"]
+    assert "--access takes r, w or x, not q" in said["pagewalk --access q g_kernel_heap"]
+
+
+@pytest.mark.parametrize("line", SPLIT)
+def test_what_is_no_option_is_refused_in_each_debuggers_way(line: str) -> None:
+    for (name, opened), words in zip(DEBUGGERS.items(), SPLIT[line], strict=True):
+        with opened() as host:
+            host.ask("coronel status")  # leaves another exit code, unless the line does
+            answer = host.ask(line)
+            assert (answer.refused, answer.exit_code) == (True, 2), name
+            assert words in answer.text, name
+            assert len(answer.text.splitlines()) == 1, name
 
 
 def test_a_kernel_and_no_target() -> None:

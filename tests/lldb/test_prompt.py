@@ -7,6 +7,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -41,16 +42,49 @@ def lldb(machine: Machine) -> Iterator[Lldb]:
         yield debugger
 
 
-def test_tab_completes_names(lldb: Lldb) -> None:
-    assert lldb.complete("heapch") == ["heapcheck"]
-    assert set(NAMES) <= set(lldb.complete("coronel "))
-    assert "frames" in lldb.complete("coronel fr")
+def test_every_option_has_a_letter_as_lldbs_own_have(lldb: Lldb) -> None:
+    assert lldb.console("heapcheck -j") == lldb.console("heapcheck --json")
+    assert lldb.console("heapcheck -v") == lldb.console("heapcheck --verbose")
+    for command in commands():
+        offered = lldb.complete(f"coronel {command.name} -")
+        assert len(set(offered)) == len(command.option_names())
+        assert all(letter.isprintable() for letter in offered)
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        ("pagewalk g_kernel_heap --json", "pagewalk --json g_kernel_heap"),
+        (
+            "pagewalk -j -- (unsigned long)g_kernel_heap - 8",
+            "pagewalk --json (unsigned long)g_kernel_heap - 8",
+        ),
+        ("pagewalk --cr3='paging::kernel_directory_' -j", "pagewalk --json --cr3 paging::kernel_directory_"),
+        (
+            'pagewalk --json "*(unsigned long *)&g_kernel_heap"',
+            "pagewalk --json *(unsigned long *)&g_kernel_heap",
+        ),
+    ],
+)
+def test_options_and_expressions_may_stand_as_lldb_lets_them(lldb: Lldb, typed: str, plain: str) -> None:
+    assert lldb.console(typed) == lldb.console(plain)
+    assert lldb.session("coronel_exit") == 0
+
+
+def test_a_line_that_lldb_refuses_leaves_nothing_of_itself(lldb: Lldb) -> None:
+    with pytest.raises(DebuggerRefused, match="unknown or ambiguous option"):
+        lldb.console("heapcheck --verbose --nonsense")
+    assert lldb.session("coronel_exit") == 2
+    before = lldb.console("heapcheck")
+    with pytest.raises(DebuggerRefused):
+        lldb.console("heapcheck --json --block")
+    assert lldb.console("heapcheck") == before
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_explains_with_an_example(lldb: Lldb, name: str) -> None:
     text = lldb.console(f"help coronel {name}")
-    for part in ("usage: ", "options:", "--json", "example: "):
+    for part in ("usage: ", "Command Options Usage:", "--json", "example: "):
         assert part in text
     assert name in lldb.console("coronel")
 
@@ -159,6 +193,15 @@ class Terminal:
                 self.text += os.read(self.master, 1 << 16).decode(errors="replace")
         self.text = self.text.partition(text)[2]
 
+    def interrupt_until(self, text: str, limit_seconds: float = 30.0) -> None:
+        """Ctrl-C every two seconds: one that comes before the command has begun is none for it."""
+        deadline = time.monotonic() + limit_seconds
+        while time.monotonic() < deadline:
+            self.process.send_signal(signal.SIGINT)
+            with suppress(AssertionError):
+                return self.wait_for(text, 2.0)
+        raise AssertionError(f"no {text!r}")
+
     def close(self) -> None:
         self.process.kill()
         end(self.process)
@@ -184,8 +227,7 @@ def test_one_ctrl_c_ends_a_walk_that_would_take_for_ever() -> None:
             terminal.type(f"pagewalk --cr3 {root:#x}")
             terminal.wait_for(f"{root:#x}")
             time.sleep(0.3)
-            terminal.process.send_signal(signal.SIGINT)
-            terminal.wait_for("pagewalk: interrupted, nothing was checked")
+            terminal.interrupt_until("pagewalk: interrupted, nothing was checked")
             terminal.wait_for("(lldb)")
             terminal.type("script print('exit code', coronel_exit)")
             terminal.wait_for("exit code 2")
