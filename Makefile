@@ -39,10 +39,9 @@ test: kernel lint ## every check of the project: format, lint, types, imports, t
 	@$(PYTHON) -m pytest -n 2 --dist loadfile
 
 hardware: kernel ## the page walk against QEMU, Bochs, KVM and a formula (AMOUNT=1: whole)
-	@for engine in tcg bochs kvm; do \
+	@for engine in formula tcg bochs kvm; do \
 	    $(PYTHON) -m lab hardware --engine $$engine --amount '$(AMOUNT)' --seed '$(HARDWARE_SEED)' || exit; \
 	done
-	@FORMULA_SHARE='$(AMOUNT)' $(PYTHON) -m pytest -q -o timeout=0 tests/model/test_access_formula.py
 
 mutate: setup ## mutation score of the tests of the page walk (about ten minutes)
 	@$(PYTHON) -m lab mutate

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.hardware import bochs
+from lab.hardware.combinations import SETS, compare
 from lab.hardware.engines import Engine
 from lab.hardware.plan import MUST, PLANS, SEED, Part
 from lab.hardware.run import Count
@@ -24,11 +25,13 @@ RESULTS = ROOT / "build" / "hardware"
 def main(arguments: Sequence[str]) -> int:
     """Run; exit code 1 when a case went otherwise than predicted or a deviation was never met."""
     parser = argparse.ArgumentParser(prog="lab hardware", description=__doc__)
-    parser.add_argument("--engine", choices=PLANS, default="tcg")
+    parser.add_argument("--engine", choices=(*PLANS, "formula"), default="tcg")
     parser.add_argument("--amount", type=float, default=1.0, help="share of the whole plan (default 1)")
     parser.add_argument("--seed", type=lambda text: int(text, 0), default=SEED)
     parser.add_argument("--part", action="append", default=[], help="only parts whose name has this in it")
     options = parser.parse_args(arguments)
+    if options.engine == "formula":
+        return formula(options.amount, options.seed, options.part)
     absent = missing_engine(options.engine)
     if absent:
         print(f"{options.engine}: not run: {absent}")
@@ -57,9 +60,31 @@ def run_part(part: Part, amount: float, seed: int, total: Count, log: Path) -> N
         sum_of_part.add(count)
         keep(log, part, engine, count, part.whole * amount, seed)
     total.add(sum_of_part)
+    show(part.name, sum_of_part, begun)
+
+
+def formula(amount: float, seed: int, words: Sequence[str]) -> int:
+    """Hold the model against the formula; exit code 1 when they differ."""
+    print(f"formula: seed {seed:#x}, amount {amount:g}")
+    total = Count()
+    for combinations in SETS:
+        if words and not any(word in combinations.name for word in words):
+            continue
+        begun = time.monotonic()
+        count = Count()
+        for chunk in compare(combinations, amount, seed):
+            count.add(chunk)
+        total.add(count)
+        show(combinations.name, count, begun)
+    print(f"{total.cases:,} cases, {total.wrong:,} not explained")
+    return 1 if total.wrong else 0
+
+
+def show(name: str, count: Count, begun: float) -> None:
+    """Print the counts of a part that was begun at `begun`, by the monotonic clock."""
     seconds = time.monotonic() - begun
-    print(f"{part.name}: {sum_of_part.cases:,} cases, {sum_of_part.wrong:,} not explained, {seconds:.0f} s")
-    tally = sum_of_part.tally
+    print(f"{name}: {count.cases:,} cases, {count.wrong:,} not explained, {seconds:.0f} s")
+    tally = count.tally
     for title, counter in (
         ("rules", tally.rules),
         ("deviations", tally.deviations),
@@ -67,7 +92,7 @@ def run_part(part: Part, amount: float, seed: int, total: Count, log: Path) -> N
     ):
         if counter:
             print(f"  {title}: " + ", ".join(f"{name} {times:,}" for name, times in sorted(counter.items())))
-    for text in sum_of_part.shown:
+    for text in count.shown:
         print(f"  {text}")
 
 
