@@ -1,8 +1,9 @@
 """What a command has to say, before anyone decides how it looks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import overload
 
 
 class ExitCode(IntEnum):
@@ -47,6 +48,30 @@ class Finding:
     details: tuple[str, ...] = ()
     repair: tuple[Write, ...] = ()
     repair_note: str = ""
+
+
+class Columns(Sequence[tuple[object, ...]]):
+    """Rows kept as one sequence for each column: a record a row costs more than what is in it."""
+
+    def __init__(self, *cells: Sequence[object]) -> None:
+        self.cells = cells
+
+    def __len__(self) -> int:
+        return len(self.cells[0])
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return zip(*self.cells, strict=True)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[object, ...]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Columns": ...
+
+    def __getitem__(self, index: int | slice) -> "tuple[object, ...] | Columns":
+        if isinstance(index, slice):
+            return Columns(*(cells[index] for cells in self.cells))
+        return tuple(cells[index] for cells in self.cells)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,8 @@ class _GdbCommand(gdb.Command):
             progress.close()
         if outcome.failed:
             raise gdb.GdbError(outcome.text)
-        gdb.write(outcome.text + "\n")
+        gdb.write(outcome.text)  # may be some MiB: not copied for a newline
+        gdb.write("\n")
 
     def complete(self, text: str, word: str | None) -> object:
         """Options after a dash, elsewhere what the option or argument there takes."""

@@ -1,7 +1,10 @@
 """The pages of an address space with the standard library alone: tables decoded once, aliases replayed."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress, repeat
+from operator import add
 
 from coronel_gdb.lift.pages import (
     BOUNDS,
@@ -19,6 +22,7 @@ from coronel_gdb.lift.pages import (
 from coronel_gdb.lift.space import AddressSpace
 from model.page_entry import (
     ADDRESS_BITS,
+    ENTRIES_PER_TABLE,
     ENTRY_BYTES,
     NO_EXECUTE,
     PAGE_SIZE,
@@ -32,8 +36,11 @@ from model.paging import BadTable, FaultReason, sign_extend
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
 _ENTRIES = struct.Struct("<512Q")
+_IS_PRESENT = bytes(flags & PRESENT for flags in range(256))  # by the lowest byte of an entry
 _PTE_KIND = Level.PTE << LEVEL_SHIFT
 _ALL = WRITE | USER | EXECUTE
+_NONE = 0  # equal to no present entry
+_LAST_TABLE = (1 << 52) - ENTRIES_PER_TABLE * PAGE_BYTES
 _SMALL = 64  # tables: only subtrees of so many are remembered, to be replayed for their aliases
 _MOST_DECODED = 400_000  # ranges of last-level tables kept; beyond, tables are decoded again when met again
 
@@ -90,6 +97,11 @@ def walk_pages(
     except _Full:
         walker.found.complete = False
     return walker.found
+
+
+def present_entries(data: bytes) -> Iterator[tuple[int, int]]:
+    """Index and value of the present entries of a table: most are empty, and those cost next to nothing."""
+    return compress(enumerate(_ENTRIES.unpack(data)), data[::ENTRY_BYTES].translate(_IS_PRESENT))
 
 
 def entry_rights(entry: int) -> int:
@@ -160,7 +172,7 @@ class _Walker:
         first, total, damage = len(self.found.starts), self._total, self._damage()
         before = self.found.pages[-1] if first else 0
         met: frozenset[int] | None = frozenset((table,))
-        entries = [(index, e) for index, e in enumerate(_ENTRIES.unpack(data)) if e & PRESENT]
+        entries = list(present_entries(data))
         if level <= Level.PML4E:
             self._space.load(e & ADDRESS_BITS for _, e in entries if level > 3 or not e & PAGE_SIZE)
         step = Level(level).span_bytes
@@ -214,7 +226,7 @@ class _Walker:
         found, part, delta = self.found, slice(known.first, known.end), base - known.base
         if known.first == known.end:
             return
-        starts = [start + delta for start in found.starts[part]]
+        starts = list(map(add, found.starts[part], repeat(delta)))
         physical, pages, kinds = found.physical[part], found.pages[part], found.kinds[part]
         pages[-1] = known.last_pages
         size = Level(kinds[-1] >> LEVEL_SHIFT).span_bytes * pages[-1]
@@ -273,19 +285,21 @@ class _Walker:
         pages: list[int] = []
         kinds: list[int] = []
         reserved: list[tuple[int, int]] = []
-        following, kind, total = -1, -1, 0  # what would continue the last range
-        for index, entry in enumerate(_ENTRIES.unpack(data)):
-            if not entry & 1:
-                following = -1
+        # Most entries are the one before with the next address: seen at a glance, judged no further.
+        telling = ADDRESS_BITS | NO_EXECUTE | suspicious | (WRITE | USER) << 1 | PRESENT
+        successor, expected, following, kind = _NONE, -1, -1, -1
+        for index, entry in present_entries(data):
+            if index == expected and not (entry ^ successor) & telling:
+                pages[-1] += 1
+                successor, expected = successor + PAGE_BYTES, expected + 1
+                following += PAGE_BYTES
                 continue
             if entry & suspicious:
                 reserved.append((index, entry))
-                following = -1
                 continue
             own = allowed[entry >> 1 & 3 | (0 if entry >> 63 else 4)]
             address = entry & ADDRESS_BITS
-            total += 1
-            if address == following and own == kind and coalesced:
+            if index == expected and address == following and own == kind:
                 pages[-1] += 1
             else:
                 offsets.append(index * PAGE_BYTES)
@@ -293,8 +307,11 @@ class _Walker:
                 pages.append(1)
                 kinds.append(own)
                 kind = own
-            following = address + PAGE_BYTES
-        return _Decoded(offsets, physical, pages, kinds, total, reserved)
+            if coalesced:
+                # What would run out of 52 bits does not continue: addresses have no carry.
+                successor = entry + PAGE_BYTES if address < _LAST_TABLE else _NONE
+                following, expected = address + PAGE_BYTES, index + 1
+        return _Decoded(offsets, physical, pages, kinds, sum(pages), reserved)
 
     def _leaf(self, virtual: int, entry: int, level: int, rights: int) -> None:
         found, kind = self.found, rights | level << LEVEL_SHIFT

@@ -8,6 +8,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import mul
 
 from model.page_entry import Level, Rights
 from model.paging import BadTable, Range
@@ -87,7 +88,8 @@ class Pages:
 
     def mapped_bytes(self) -> int:
         """Bytes of addresses in all ranges."""
-        return sum(map(self.size_bytes, range(len(self.starts))))
+        sizes = {kind: SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in set(self.kinds)}
+        return sum(map(mul, self.pages, map(sizes.__getitem__, self.kinds)))
 
     def range(self, index: int) -> Range:
         """One range as the model's record."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from coronel_gdb.lift.page_walker import walk_pages
+from coronel_gdb.lift.page_walker import present_entries, walk_pages
 from coronel_gdb.lift.pages import Pages, Progress, bulk_is_worth_it, no_progress
 from coronel_gdb.lift.space import AddressSpace
-from model.page_entry import ADDRESS_BITS, PAGE_SIZE, PRESENT
+from model.page_entry import ADDRESS_BITS, PAGE_SIZE, Level
 from model.types import PhysicalAddress
 
 
@@ -37,18 +37,21 @@ def whole_space(
 
 
 def tables_about(space: AddressSpace) -> int:
-    """About how many tables a space has: aliases count, the last level is counted by what refers to it."""
-    tables = [int(space.root) & ADDRESS_BITS]
-    for level in range(space.mode.levels, 2, -1):
+    """About how many tables a space has: the last level is counted by what refers to it, aliases once."""
+    tables, total = {int(space.root) & ADDRESS_BITS}, 0
+    for level in range(space.mode.levels, 1, -1):
         below: set[int] = set()
-        for data in _read(space, tables):
-            for index, flags in enumerate(data[::8]):
-                if flags & PRESENT and (level > 3 or not flags & PAGE_SIZE):
-                    below.add(int.from_bytes(data[8 * index : 8 * index + 8], "little") & ADDRESS_BITS)
-        tables = sorted(below)
-        if len(tables) > _MANY:
-            return len(tables)
-    return len(tables) + sum(data[::8].translate(_REFERS).count(1) for data in _read(space, tables))
+        for data in _read(space, sorted(tables)):
+            below.update(
+                entry & ADDRESS_BITS
+                for _, entry in present_entries(data)
+                if level > Level.PDPTE or not entry & PAGE_SIZE
+            )
+            if len(below) > _MANY:
+                return len(below)
+        total += len(below)
+        tables = below
+    return 1 + total
 
 
 def _read(space: AddressSpace, tables: list[int]) -> Iterator[bytes]:
@@ -60,4 +63,3 @@ def _read(space: AddressSpace, tables: list[int]) -> Iterator[bytes]:
 
 
 _MANY = 4096
-_REFERS = bytes(int(flags & PRESENT and not flags & PAGE_SIZE) for flags in range(256))

@@ -1,13 +1,16 @@
 """The whole space as ranges: filters, folded aliases, self-maps, what could not be walked."""
 
 import argparse
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
+from operator import add, mul
 
 from coronel_gdb.commands.walks.words import SIZES, damage, rights
 from coronel_gdb.errors import UsageError
 from coronel_gdb.lift.pages import EXECUTE, LEVEL_SHIFT, SIZE_OF_LEVEL, USER, WRITE, Pages, rights_of
-from coronel_gdb.report import Absent, Report, Table
+from coronel_gdb.report import Absent, Columns, Report, Table
 
 _SHOWN_BAD = 100
 _MOST_ROWS = 200_000
@@ -58,7 +61,7 @@ def describe(name: str, pages: Pages, shown: Pages, *, folded: bool) -> Report:
     report = Report("pagewalk", summary)
     report.tables.append(folded_table(shown) if folded else range_table(shown))
     if name:
-        report.tables[0] = Table(name, *_rest(report.tables[0]))
+        report.tables[0] = replace(report.tables[0], title=name)
     if pages.self_maps:
         report.facts.append(("self-maps", f"{len(pages.self_maps)}, listed below and not followed"))
         report.tables.append(self_map_table(pages))
@@ -67,10 +70,6 @@ def describe(name: str, pages: Pages, shown: Pages, *, folded: bool) -> Report:
         more = f"{len(shown) - _MOST_ROWS:,} are not listed: use --range or --fold"
         report.not_checked.append(Absent("more ranges", more))
     return report
-
-
-def _rest(table: Table) -> tuple[tuple[str, ...], list[tuple[object, ...]], frozenset[str]]:
-    return table.columns, list(table.rows), table.hexadecimal
 
 
 def missing(pages: Pages) -> list[Absent]:
@@ -87,49 +86,41 @@ def missing(pages: Pages) -> list[Absent]:
 
 def range_table(pages: Pages) -> Table:
     """Every range, in ascending order; no more rows than anybody reads."""
-    kinds = _kinds(pages)
     if len(pages) > _MOST_ROWS:
         pages = pages.chosen(list(range(_MOST_ROWS)))
-    rows = [
-        (start, start + count * kinds[kind][0], physical, count * kinds[kind][0], count, *kinds[kind][1:])
-        for start, physical, count, kind in zip(
-            pages.starts, pages.physical, pages.pages, pages.kinds, strict=True
-        )
-    ]
-    return Table("ranges", COLUMNS, rows, ADDRESSES)
+    return Table("ranges", COLUMNS, Columns(*_cells(pages)), ADDRESSES)
 
 
 def folded_table(pages: Pages) -> Table:
     """Ranges with the same pages and rights as one row, with how many there are and where the last one is."""
-    groups: dict[tuple[int, int, int], list[int]] = {}
-    for index, key in enumerate(zip(pages.physical, pages.pages, pages.kinds, strict=True)):
-        group = groups.setdefault(key, [0, index, index])
-        group[0] += 1
-        group[2] = index
-    kinds = _kinds(pages)
-    rows = [
-        (
-            pages.starts[first],
-            pages.starts[first] + count * kinds[kind][0],
-            physical,
-            count * kinds[kind][0],
-            count,
-            *kinds[kind][1:],
-            times,
-            pages.starts[last],
-        )
-        for (physical, count, kind), (times, first, last) in groups.items()
-    ]
+    firsts: dict[tuple[int, int, int], int] = {}
+    lasts: dict[tuple[int, int, int], int] = {}
+    keys = list(zip(pages.physical, pages.pages, pages.kinds, strict=True))
+    for index, key in enumerate(keys):
+        firsts.setdefault(key, index)
+        lasts[key] = index
+    times = Counter(keys)
+    cells = _cells(pages.chosen(list(firsts.values())))
+    last = [pages.starts[lasts[key]] for key in firsts]
+    rows = Columns(*cells, [times[key] for key in firsts], last)
     return Table("ranges, aliases folded", (*COLUMNS, "times", "last at"), rows, ADDRESSES | {"last at"})
 
 
-def _kinds(pages: Pages) -> dict[int, tuple[int, str, str]]:
-    """Page size in bytes, in words, and the rights of every kind that occurs."""
-    sizes: Callable[[int], int] = SIZE_OF_LEVEL.__getitem__
-    return {
-        kind: (sizes(kind >> LEVEL_SHIFT), SIZES[sizes(kind >> LEVEL_SHIFT)], rights(rights_of(kind)))
-        for kind in set(pages.kinds)
-    }
+def _cells(pages: Pages) -> tuple[Sequence[object], ...]:
+    """What stands below each of `COLUMNS`."""
+    sizes = {kind: SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in set(pages.kinds)}
+    bytes_of = list(map(mul, pages.pages, map(sizes.__getitem__, pages.kinds)))
+    words = {kind: SIZES[size] for kind, size in sizes.items()}
+    allowed = {kind: rights(rights_of(kind)) for kind in sizes}
+    return (
+        pages.starts,
+        list(map(add, pages.starts, bytes_of)),
+        pages.physical,
+        bytes_of,
+        pages.pages,
+        list(map(words.__getitem__, pages.kinds)),
+        list(map(allowed.__getitem__, pages.kinds)),
+    )
 
 
 def self_map_table(pages: Pages) -> Table:
