@@ -67,8 +67,9 @@ corpus: kernel ## seeded damages and healthy stops, judged by all commands (CASE
 bench: kernel ## figures of this machine: the kernel's heap, GDB's start
 	@$(PYTHON) -m lab bench
 
-invariants: setup ## write docs/invariants.md anew from model/invariants
+invariants: setup ## write docs/invariants.md and the reference of docs/profiles.md anew from the code
 	@$(PYTHON) -m lab invariants
+	@$(PYTHON) -m lab profile_keys
 
 readme: kernel ## capture the sessions in README.md anew
 	@$(PYTHON) -m lab readme

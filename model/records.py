@@ -11,13 +11,22 @@ from model.types import PhysicalAddress, VirtualAddress
 
 @dataclass(frozen=True, slots=True)
 class HeapRules:
-    """What a heap's blocks must obey (docs/spec.md §7.1); another kernel has other numbers."""
+    """What a heap's blocks must obey (docs/spec.md §7.1); another kernel has other numbers and habits.
+
+    Without `has_magic`, `is_free` alone tells a block's state. `expansion_bytes` is what every expansion
+    adds, None when that varies. `fixed_heap_end`: an expansion does not move `heap_end`.
+    `headers_in_total_free`: `total_free` counts one header more for every split, one less for every merge.
+    """
 
     header_bytes: int = 48
     alignment_bytes: int = 16
     minimum_bytes: int = 16
     magic_free: int = 0xDEADBEEFCAFEBABE
     magic_used: int = 0xFEEDFACEDEADC0DE
+    has_magic: bool = True
+    expansion_bytes: int | None = None
+    fixed_heap_end: bool = False
+    headers_in_total_free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,11 @@ class HeapBlock:
 
 @dataclass(frozen=True, slots=True)
 class Heap:
-    """The heap object (`memory::heap`): sizes in bytes, `errors` by `memory::error_kind`."""
+    """The heap object (`memory::heap`): sizes in bytes, `errors` by `memory::error_kind`.
+
+    `unkept` names the fields that the kernel does not keep, or nobody knows the place of: their values say
+    nothing.
+    """
 
     address: VirtualAddress
     heap_start: VirtualAddress
@@ -48,6 +61,7 @@ class Heap:
     num_expansions: int
     errors: tuple[int, ...]
     locked: int
+    unkept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,10 @@ class FrameNode:
 
 @dataclass(frozen=True, slots=True)
 class FrameManager:
-    """The manager of physical frames (`physical`); `ranges` are [start, end) it manages."""
+    """The manager of physical frames (`physical`); `ranges` are [start, end) it manages.
+
+    A kernel without an array of nodes has `nodes` 0 and `node_count` 0; `unkept` as for the heap.
+    """
 
     address: VirtualAddress
     physical_end: PhysicalAddress
@@ -72,6 +89,7 @@ class FrameManager:
     ranges: tuple[tuple[PhysicalAddress, PhysicalAddress], ...]
     errors: tuple[int, ...]
     locked: int
+    unkept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +105,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class RegionManager:
-    """The manager of virtual regions (`virt`) over [start, end)."""
+    """The manager of virtual regions (`virt`) over [start, end); `unkept` as for the heap."""
 
     address: VirtualAddress
     first: VirtualAddress
@@ -99,6 +117,7 @@ class RegionManager:
     end: VirtualAddress
     errors: tuple[int, ...]
     locked: int
+    unkept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class _HeapBlock(gdb.Function):
             block = _block(Survey(context), address)
         except CoronelError as error:
             raise refused("heap_block", error) from error
-        return gdb.Value(block).cast(gdb.lookup_type(profile.block.name).pointer())
+        return gdb.Value(block).cast(gdb.parse_and_eval(f"({profile.block.name} *)0").type)
 
 
 def _block(survey: Survey, address: int) -> int:

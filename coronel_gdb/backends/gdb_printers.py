@@ -11,7 +11,7 @@ import gdb
 
 from coronel_gdb.backends.gdb_session import Session, address_of
 from coronel_gdb.profiles.resolve import built_in
-from coronel_gdb.profiles.schema import Profile
+from coronel_gdb.profiles.schema import Place, Profile
 from model.page_entry import ADDRESS_BITS, PRESENT
 from model.types import PAGE_BYTES
 
@@ -39,29 +39,34 @@ def install(_: Session) -> None:
 class _Seen:
     """A value of the kernel's, seen through the roles of a profile's section."""
 
-    def __init__(self, value: "gdb.Value", profile: Profile, roles: Mapping[str, str]) -> None:
+    def __init__(self, value: "gdb.Value", profile: Profile, roles: Mapping[str, Place]) -> None:
         self.value = value
         self.profile = profile
         self._roles = roles
 
     def field(self, role: str) -> "gdb.Value":
-        """The field in that role, also inside a member."""
+        """The field in that role, also inside a member; of a role that is part of one, the whole field."""
         value = self.value
-        for name in self._roles[role].split("."):
+        for name in self._roles[role].field.split("."):
             value = value[name]
         return value
 
     def number(self, role: str) -> int:
         """It as an unsigned integer; an address class of the kernel's is the integer that it holds."""
-        field = self.field(role)
+        place, number = self._roles[role], self._whole(self.field(role))
+        return number if place.mask is None else (number & place.mask) >> place.shift
+
+    @staticmethod
+    def _whole(field: "gdb.Value") -> int:
         if field.type.strip_typedefs().code != gdb.TYPE_CODE_STRUCT:
             return address_of(field)
         kind = gdb.lookup_type(_NUMBERS[field.type.sizeof])
         return int(field.address.cast(kind.pointer()).dereference())
 
     def constant(self, section: str, key: str) -> int:
-        """A constant that the profile names."""
-        return address_of(gdb.parse_and_eval(self.profile.text(section, key)))
+        """A constant that the profile names, or gives as a number."""
+        value = self.profile.sections[section][key]
+        return value if isinstance(value, int) else address_of(gdb.parse_and_eval(str(value)))
 
 
 def _block(seen: _Seen) -> str:
@@ -113,13 +118,13 @@ _KINDS: tuple[tuple[str, str, str, Callable[[_Seen], str]], ...] = (
 
 
 @cache
-def _known() -> dict[str, tuple[Profile, Mapping[str, str], Callable[[_Seen], str]]]:
+def _known() -> dict[str, tuple[Profile, Mapping[str, Place], Callable[[_Seen], str]]]:
     """By type; read when the first structure is printed."""
     return {
-        profile.text(section, kind): (profile, profile.fields(section, fields), say)
+        profile.text(section, kind): (profile, profile.places(section, fields), say)
         for profile in built_in()
         for section, kind, fields, say in _KINDS
-        if section in profile.sections
+        if section in profile.sections and "scheme" not in profile.sections[section]
     }
 
 

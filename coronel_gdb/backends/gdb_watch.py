@@ -17,7 +17,6 @@ from coronel_gdb.commands import heapcheck
 from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, KernelError, UsageError
-from coronel_gdb.profiles.resolve import find
 from coronel_gdb.report import ExitCode, Report
 from model.types import VirtualAddress
 
@@ -186,8 +185,8 @@ def _count(text: str | None) -> int:
 
 def _entries(context: Context) -> dict[str, VirtualAddress]:
     """Name → address of the heap's functions that the profile lists and the kernel has."""
-    names = find(context.target.symbol).sections["heap"].get("entries", [])
-    found = {str(name): context.target.symbol(str(name)) for name in names} if isinstance(names, list) else {}
+    names = sorted(context.profile.heap.section.lists.get("entries", ()))
+    found = {name: context.target.symbol(name) for name in names}
     entries = {name: address for name, address in found.items() if address is not None}
     if not entries:
         raise KernelError(f"watch-heap: no function of the heap is known; profile {context.profile.name}")

@@ -78,7 +78,9 @@ class _Sites:
         self._records = []
         self._header = 0
         with suppress(CoronelError):
-            profile = resolve_replay(find(context.target.symbol), context.target.kernel())
+            profile = resolve_replay(
+                find(context.target.symbol, context.target.kernel()), context.target.kernel()
+            )
             self._records = lift_trace(context.target, context.space, profile.trace).records
             self._header = context.profile.heap.rules.header_bytes
 

@@ -13,7 +13,7 @@ from coronel_gdb.lift.heap import LiftedHeap
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Finding, Watch, Write
 from model.invariants import heap as rules_of_heap
-from model.invariants.base import Invariant, Verdict, Violation
+from model.invariants.base import Invariant, Quirk, Verdict, Violation
 from model.records import HeapBlock, HeapRules
 
 _CONTEXT_BYTES = 16
@@ -88,7 +88,9 @@ def heap_findings(
 
 
 def state_of(block: HeapBlock, rules: HeapRules) -> str:
-    """State of a block by its magic."""
+    """State of a block by its magic, where blocks have one."""
+    if not rules.has_magic:
+        return {1: "free", 0: "used"}.get(block.is_free, "state unknown")
     return {rules.magic_free: "free", rules.magic_used: "used"}.get(block.magic, "state unknown")
 
 
@@ -261,6 +263,13 @@ def _counter(violation: Violation, profile: HeapProfile) -> Finding:
     note = "the field's own value again"
     watch = (Watch(address, member.size_bytes),)
     return Finding(code.code, code.title, violation.subject, lines, data, watch, (), (write,), note)
+
+
+def quirk_words(quirk: Quirk, profile: HeapProfile) -> str:
+    """What the kernel is known to do wrong, in the kernel's own names: statistics wrong, list sound."""
+    member = profile.heap.members.get(quirk.field)
+    name = member.name if member else quirk.field
+    return f"{name} is {quirk.found:#x}, not {quirk.right:#x}: {quirk.because}; no corruption"
 
 
 def _lost(lifted: LiftedHeap) -> Finding:

@@ -69,7 +69,9 @@ class Context:
     @cached_property
     def chronicle(self) -> Chronicle:
         """What the kernel's trace tells; nothing is read before it is asked."""
-        return Chronicle(self.target, lambda: self.space, lambda: find(self.target.symbol))
+        return Chronicle(
+            self.target, lambda: self.space, lambda: find(self.target.symbol, self.target.kernel())
+        )
 
     @cached_property
     def profile(self) -> ResolvedProfile:
@@ -79,7 +81,7 @@ class Context:
         if key in self._profiles:
             return self._profiles[key]
         try:
-            resolved = resolve(find(self.target.symbol), kernel)
+            resolved = resolve(find(self.target.symbol, kernel), kernel)
         except KernelError as error:
             if kernel is None:
                 raise KernelError(

@@ -157,7 +157,7 @@ def _space_row(name: str, space: Space, *, upper: bool) -> tuple[str, int, int, 
 def growth(survey: Survey) -> Iterator[Chart]:
     """What the trace tells: heap and frames over time, and who holds the heap now."""
     context = survey.context
-    profile = resolve_replay(find(context.target.symbol), context.target.kernel())
+    profile = resolve_replay(find(context.target.symbol, context.target.kernel()), context.target.kernel())
     trace = lift_trace(context.target, context.space, profile.trace)
     found = follow_growth(trace.records)
     lost = f" The first {trace.lost:,} operations are lost, so it counts from there." if trace.lost else ""

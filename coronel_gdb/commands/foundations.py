@@ -69,7 +69,12 @@ def manager_findings(survey: Survey, report: Report) -> list[Finding]:
 
 
 def entry_findings(survey: Survey, report: Report) -> list[Finding]:
-    """Entries of the kernel's tables, of those of all processes, and of the top table in CR3."""
+    """Entries of the kernel's tables, of those of all processes, and of the top table in CR3.
+
+    Their form is that of docs/spec.md §5.2, which only a kernel built by it has.
+    """
+    if not survey.context.profile.specified:
+        return []
     if not survey.stands_still(report, _TABLES, "page tables", A_PROCESS):
         return []
     try:

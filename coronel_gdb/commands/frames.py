@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Iterator, Set
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.frames import frame_findings
@@ -10,12 +10,14 @@ from coronel_gdb.checks.ownership import ownership_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.survey import Survey, value_of
+from coronel_gdb.commands.unnamed import note_unnamed
 from coronel_gdb.errors import CoronelError, UsageError
 from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.frames import managed_frames
 from coronel_gdb.report import Absent, Finding, Report, Table
 from model.invariants import ownership
 from model.ledger import Claim, Owner, Segment
+from model.records import FrameManager
 from model.types import PAGE_BYTES, PhysicalAddress, align_down
 
 _SHOWN_ROWS = 200
@@ -47,19 +49,22 @@ def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     )
     managed, free = managed_frames(manager), lifted.count
     report = Report("frames", "", findings=findings, checked=verdict.evaluated)
+    counted = "" if "free_count" in manager.unkept else f", free_count_ says {manager.free_count:,}"
+    report.facts.append(("free", f"{free:,} frames in the list ({_size(free)}){counted}"))
+    if "ranges" not in manager.unkept:
+        report.facts.append(("in use", f"{managed - free:,} of {managed:,} managed frames"))
     report.facts += [
-        ("free", f"{free:,} frames in the list ({_size(free)}), free_count_ says {manager.free_count:,}"),
-        ("in use", f"{managed - free:,} of {managed:,} managed frames"),
         ("next", f"{lifted.first:#x} is handed out next" if free else "none: the list is empty"),
-        ("nodes", f"{manager.node_count:,} at {manager.nodes:#x}, RAM ends at {manager.physical_end:#x}"),
+        *_machine(manager),
     ]
+    ranges = () if "ranges" in manager.unkept else manager.ranges
     rows = [
         (start, end, (end - start) // PAGE_BYTES, lifted.free_between(start, end))
-        for start, end in sorted(manager.ranges)
+        for start, end in sorted(ranges)
     ]
-    report.tables.append(
-        Table("managed ranges", ("start", "end", "frames", "free"), rows, frozenset({"start", "end"}))
-    )
+    columns = ("start", "end", "frames", "free")
+    if "ranges" not in manager.unkept:
+        report.tables.append(Table("managed ranges", columns, rows, frozenset({"start", "end"})))
     try:
         findings += ledger_findings(survey, report)
         if options is not None:
@@ -67,16 +72,26 @@ def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     except CoronelError as error:
         report.not_checked.append(Absent("owners of the frames", str(error)))
     count = len(findings)
+    about = f"{managed:,} frames, {free:,} of them free" if managed else f"{free:,} free frames"
     report.summary = (
-        f"{count} finding{'s' * (count != 1)} about {managed:,} frames, {free:,} of them free"
+        f"{count} finding{'s' * (count != 1)} about {about}"
         if findings
-        else f"free list is sound: {free:,} frames, as the kernel counts them"
+        else f"free list is sound: {free:,} frames" + (", as the kernel counts them" if counted else "")
     )
+    note_unnamed(report, survey.context.profile.frames.section, manager, verdict.unkept)
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
         Absent(f"nodes {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.unreadable
     ]
     return report
+
+
+def _machine(manager: FrameManager) -> Iterator[tuple[str, str]]:
+    """Where the nodes are and RAM ends, as far as the kernel says so."""
+    end = "" if "physical_end" in manager.unkept else f"RAM ends at {manager.physical_end:#x}"
+    nodes = f"{manager.node_count:,} at {manager.nodes:#x}" if manager.node_count else ""
+    if nodes or end:
+        yield "nodes" if nodes else "memory", ", ".join(filter(None, (nodes, end)))
 
 
 def _views(survey: Survey, report: Report, options: argparse.Namespace) -> None:

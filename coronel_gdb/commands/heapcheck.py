@@ -5,22 +5,24 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from coronel_gdb.checks import catalogue
-from coronel_gdb.checks.heap import heap_findings
+from coronel_gdb.checks.heap import heap_findings, quirk_words
 from coronel_gdb.checks.leaks import leak_findings, page_findings
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
 from coronel_gdb.commands.survey import Survey, value_of
+from coronel_gdb.commands.unnamed import figure, note_unnamed
 from coronel_gdb.errors import CoronelError, UsageError
 from coronel_gdb.lift.activity import A_PROCESS, is_held
 from coronel_gdb.lift.chronicle import Chronicle, Owned
-from coronel_gdb.lift.heap import Discovery, LiftedHeap, read_heap
+from coronel_gdb.lift.heap import Discovery, LiftedHeap
 from coronel_gdb.lift.references import registers, roots, unreferenced
+from coronel_gdb.lift.schemes import read_any_heap
 from coronel_gdb.lift.space import Run
 from coronel_gdb.lift.user_heap import NOT_KEPT, NUM_BLOCKS, lift_user_heap
 from coronel_gdb.report import Absent, Finding, Report
-from model.records import Process
+from model.records import Heap, Process
 from model.types import PhysicalAddress
 
 _RUNNING = 1  # of stopped, running, done
@@ -66,7 +68,7 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     """The kernel's heap."""
     context = survey.context
     profile = context.profile.heap
-    heap = read_heap(context.target, context.space, profile)
+    heap = read_any_heap(context.target, context.space, profile)
     if is_held(heap.locked):
         return busy("heapcheck", "kernel heap")
     lifted = survey.heap
@@ -80,13 +82,10 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     used = _used(lifted, profile.rules.magic_used)
     where = f"{heap.heap_start:#x}..{heap.heap_end:#x}, {heap.heap_size:,} bytes"
     report.facts += [
-        ("heap", f"{where}, {heap.num_expansions} expansions"),
+        ("heap", f"{where}, {figure(heap, 'num_expansions', ' expansions')}"),
         ("blocks", f"{lifted.count} ({used} used, {lifted.count - used} free){_detours(lifted)}"),
-        ("bytes", f"{heap.total_allocated:,} used, {heap.total_free:,} free"),
-        (
-            "operations",
-            f"{heap.num_allocations:,} allocations, {heap.num_frees:,} frees, {sum(heap.errors)} refused",
-        ),
+        ("bytes", f"{figure(heap, 'total_allocated', ' used')}, {figure(heap, 'total_free', ' free')}"),
+        ("operations", _operations(heap)),
         ("coverage", coverage(lifted, verdict.violations, profile.rules)),
     ]
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
@@ -94,6 +93,8 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
         Absent(f"heap memory {run.start:#x}..{run.end:#x}", run.reason)
         for run in _unmapped(lifted, profile.rules.header_bytes)
     ]
+    report.facts += [("quirk", quirk_words(quirk, profile)) for quirk in verdict.quirks]
+    note_unnamed(report, profile.section, heap, verdict.unkept)
     _pages(survey, lifted, report)
     if options is not None:
         if options.leaks:
@@ -144,7 +145,7 @@ def leak_report(survey: Survey) -> Report:
     """References to the blocks of the kernel heap, and nothing else."""
     context = survey.context
     profile = context.profile.heap
-    heap = read_heap(context.target, context.space, profile)
+    heap = read_any_heap(context.target, context.space, profile)
     if is_held(heap.locked):
         return busy("heapcheck", "kernel heap")
     report, lifted = Report("heapcheck", ""), survey.heap
@@ -240,6 +241,12 @@ def _summary(report: Report, lifted: LiftedHeap, noun: str) -> str:
 
 def _used(lifted: LiftedHeap, magic_used: int) -> int:
     return lifted.sound.used if lifted.sound else sum(b.magic == magic_used for b in lifted.blocks)
+
+
+def _operations(heap: Heap) -> str:
+    refused = "refusals not kept" if "errors" in heap.unkept else f"{sum(heap.errors)} refused"
+    done = f"{figure(heap, 'num_allocations', ' allocations')}, {figure(heap, 'num_frees', ' frees')}"
+    return f"{done}, {refused}"
 
 
 def _detours(lifted: LiftedHeap) -> str:

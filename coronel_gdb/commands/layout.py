@@ -26,6 +26,10 @@ def run(context: Context, _: argparse.Namespace) -> Report:
 def layout_report(survey: Survey) -> Report:
     """All of it; what cannot be judged is a row of its own."""
     context = survey.context
+    if not context.profile.specified:
+        raise KernelError(
+            f"profile {context.profile.name} is of a kernel with another layout than docs/spec.md"
+        )
     report = Report("layout", "")
     symbols, placement_end = _symbols(context), _placement_end(context)
     areas = kernel_areas(symbols, placement_end)

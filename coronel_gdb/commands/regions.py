@@ -7,10 +7,12 @@ from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.checks.regions import mapped_findings, region_findings
 from coronel_gdb.commands.command import Command, Context, busy
 from coronel_gdb.commands.survey import Survey
+from coronel_gdb.commands.unnamed import note_unnamed
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.activity import A_PROCESS, is_held
 from coronel_gdb.lift.regions import LiftedRegions, lift_list, lift_spares
 from coronel_gdb.report import Absent, Report, Table
+from model.invariants import regions as rules
 from model.invariants.regions import ALL, check_regions, check_spares
 from model.spaces import Space
 
@@ -32,15 +34,19 @@ def regions_report(survey: Survey) -> Report:
     findings += region_findings(check_spares(manager, pool.regions, regions, stop=pool.stop))
     free = sum(region.size_bytes for region in regions)
     report = Report("regions", "", findings=findings, checked=len(ALL) * len(regions))
-    report.facts += [
-        ("space", f"{manager.start:#x}..{manager.end:#x}"),
-        ("in use", f"{(manager.end - manager.start - free) >> 10:,} KiB"),
-        ("nodes", f"{manager.count:,} in the list, {manager.spare_count:,} spare"),
-    ]
+    if not manager.unkept & {"start", "end"}:
+        report.facts.append(("space", f"{manager.start:#x}..{manager.end:#x}"))
+        report.facts.append(("in use", f"{(manager.end - manager.start - free) >> 10:,} KiB"))
+    spare = "" if "spare_count" in manager.unkept else f", {manager.spare_count:,} spare"
+    report.facts.append(
+        ("nodes", f"{len(regions) if 'count' in manager.unkept else manager.count:,} in the list{spare}")
+    )
+    note_unnamed(report, survey.context.profile.regions.section, manager, rules.unkept(manager))
     try:
         findings += mapped_findings(lifted, survey.spaces.kernel)
         report.checked += len(regions)
-        report.facts.append(("mapped", _mapped(lifted, survey.spaces.kernel)))
+        if not manager.unkept & {"start", "end"}:
+            report.facts.append(("mapped", _mapped(lifted, survey.spaces.kernel)))
         _processes(survey, report)
     except CoronelError as error:
         report.not_checked.append(Absent("regions against the page tables", str(error)))

@@ -41,7 +41,7 @@ _MISUSE_CODES = (TRACE_MISUSE.code, TRACE_FREE_MAPPED.code)
 
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Replay the trace of a kernel as its profile describes it."""
-    profile = resolve_replay(find(context.target.symbol), context.target.kernel())
+    profile = resolve_replay(find(context.target.symbol, context.target.kernel()), context.target.kernel())
     return report(context, profile, minimize=options.minimize, as_fixed=options.as_fixed)
 
 

@@ -6,11 +6,12 @@ from coronel_gdb.commands.command import Context
 from coronel_gdb.errors import KernelError, ReadFault, UsageError
 from coronel_gdb.lift.activity import is_held, under_way
 from coronel_gdb.lift.all_spaces import LiftedSpaces, kernel_root, lift_spaces
-from coronel_gdb.lift.frames import LiftedFrames, follow_frames, read_manager
-from coronel_gdb.lift.heap import LiftedHeap, lift_heap, read_heap
+from coronel_gdb.lift.frames import LiftedFrames
+from coronel_gdb.lift.heap import LiftedHeap
 from coronel_gdb.lift.ledger import Ledger, gather
 from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
-from coronel_gdb.lift.regions import LiftedRegions, lift_regions
+from coronel_gdb.lift.regions import LiftedRegions
+from coronel_gdb.lift.schemes import lift_any_frames, lift_any_heap, lift_any_regions, read_any_heap
 from coronel_gdb.report import Absent, Report
 from model.invariants.ownership import Conflict, check_owners
 from model.ledger import Segment, sweep
@@ -30,21 +31,20 @@ class Survey:
     def frames(self) -> LiftedFrames:
         """The list of free frames."""
         profile = self.context.profile.frames
-        manager = read_manager(self.context.target, self.context.space, profile)
-        return follow_frames(manager, self.context.space, profile)
+        return lift_any_frames(self.context.target, self.context.space, profile)
 
     @cached_property
     def heap(self) -> LiftedHeap:
         """The kernel heap with all its blocks; whoever asks has looked at its lock."""
         profile = self.context.profile.heap
-        heap = read_heap(self.context.target, self.context.space, profile)
-        return lift_heap(self.context.space, heap, profile, careful=False)
+        heap = read_any_heap(self.context.target, self.context.space, profile)
+        return lift_any_heap(self.context.space, heap, profile)
 
     @cached_property
     def regions(self) -> LiftedRegions:
         """The free regions of the kernel's virtual manager."""
         profile = self.context.profile.regions  # first: without a kernel nothing else is worth a word
-        return lift_regions(self.context.target, self.context.space, profile)
+        return lift_any_regions(self.context.target, self.context.space, profile)
 
     @cached_property
     def listed(self) -> LiftedProcesses:
@@ -102,7 +102,9 @@ class Survey:
         """Frames with claims that may not meet, and lost ones where all claims are known."""
         known = not (self.ledger.incomplete or self.frames.stop or self.listed.stop or self.unread)
         manager = self.frames.manager
-        return check_owners(self.segments, manager.ranges, ram_end=manager.physical_end, lost_known=known)
+        end = None if "physical_end" in manager.unkept else manager.physical_end
+        known = known and "ranges" not in manager.unkept
+        return check_owners(self.segments, manager.ranges, ram_end=end, lost_known=known)
 
 
 def value_of(context: Context, command: str, expression: str, what: str) -> int:

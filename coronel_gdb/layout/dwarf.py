@@ -15,14 +15,16 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
 
 from coronel_gdb.errors import KernelError
+from coronel_gdb.layout.expressions import structure_of, type_of
 from coronel_gdb.layout.facts import KernelFacts, cache_file, load, save
+from coronel_gdb.layout.symbols import SymbolFile
+from coronel_gdb.layout.types import STRUCTURES, size_of, target
 from model.layouts import Layout, Member
 
-_STRUCTURES = ("DW_TAG_structure_type", "DW_TAG_class_type", "DW_TAG_union_type")
-_TRANSPARENT = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type")
-_REFERENCES = ("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type")
-_SCOPES = ("DW_TAG_namespace", *_STRUCTURES)
+_SCOPES = ("DW_TAG_namespace", *STRUCTURES)
 _ADDR = 0x03  # DW_OP_addr
+_WRITABLE = 2
+_INTEGERS = (1, 2, 4, 8)
 
 
 def read_facts(path: Path, types: Iterable[str], constants: Iterable[str]) -> KernelFacts:
@@ -66,18 +68,26 @@ def _read(
         raise KernelError(f"{path} has no debug information: build the kernel with -g")
     layouts: dict[str, Layout] = {}
     values: dict[str, int] = {}
+    by_variable = {name: found for name in types if (found := type_of(name)) is not None}
+    variables = {found.variable for found in by_variable.values()}
     for unit in elf.get_dwarf_info().iter_CUs():
         declared: dict[int, str] = {}
         for name, die in _named(unit.get_top_DIE(), "", declared):
-            if name in types and name not in layouts and die.tag in _STRUCTURES:
+            if name in types and name not in layouts and die.tag in STRUCTURES:
                 if "DW_AT_declaration" not in die.attributes:
                     layouts[name] = _layout(name, die)
             elif name in constants and name not in values:
                 value = _constant(elf, unit, die)
                 if value is not None:
                     values[name] = value
+            if name in variables and die.tag == "DW_TAG_variable":
+                for key, wanted in by_variable.items():
+                    kind = structure_of(die, wanted) if wanted.variable == name else None
+                    if kind is not None:
+                        layouts.setdefault(key, _layout(key, kind))
         if len(layouts) == len(types) and len(values) == len(constants):
             break  # everything wanted is known: the rest of a kernel is long
+    values |= _by_symbol(elf, path, constants - set(values))
     return KernelFacts(build_id, layouts, values)
 
 
@@ -105,7 +115,7 @@ def _constant(elf: ELFFile, unit: CompileUnit, die: DIE) -> int | None:
     """A constant's value: from DWARF itself, or from .rodata where the compiler kept an object (-O0)."""
     if "DW_AT_const_value" in die.attributes:
         value = die.attributes["DW_AT_const_value"].value
-        size = 8 if die.tag == "DW_TAG_enumerator" else _size(_target(die))
+        size = 8 if die.tag == "DW_TAG_enumerator" else size_of(target(die))
         if isinstance(value, int):
             return value & ((1 << 8 * size) - 1)
         return int.from_bytes(bytes(value), "little")
@@ -113,62 +123,64 @@ def _constant(elf: ELFFile, unit: CompileUnit, die: DIE) -> int | None:
     if location is None or not isinstance(location.value, list) or location.value[:1] != [_ADDR]:
         return None
     address = int.from_bytes(bytes(location.value[1:9]), "little")
-    size = _size(_target(die))
+    return _in_rodata(elf, address, size_of(target(die)))
+
+
+def _in_rodata(elf: ELFFile, address: int, size: int) -> int | None:
+    """The number that the file has there; None where nothing is, or where the kernel may write."""
     for segment in elf.iter_segments("PT_LOAD"):
         offset = address - segment["p_vaddr"]
-        if (
-            offset >= 0 and offset + size <= segment["p_filesz"] and not segment["p_flags"] & 2
-        ):  # not writable
+        inside = offset >= 0 and offset + size <= segment["p_filesz"]
+        if inside and not segment["p_flags"] & _WRITABLE:
             return int.from_bytes(segment.data()[offset : offset + size], "little")
     return None
 
 
-def _target(die: DIE) -> DIE:
-    """The type a DIE refers to, typedefs and qualifiers taken off."""
-    if "DW_AT_specification" in die.attributes and "DW_AT_type" not in die.attributes:
-        die = die.get_DIE_from_attribute("DW_AT_specification")
-    kind = die.get_DIE_from_attribute("DW_AT_type")
-    while kind.tag in _TRANSPARENT:
-        kind = kind.get_DIE_from_attribute("DW_AT_type")
-    return kind
-
-
-def _size(kind: DIE) -> int:
-    if kind.tag in _REFERENCES:
-        return 8
-    attribute = kind.attributes.get("DW_AT_byte_size")
-    return int(attribute.value) if attribute else 0
+def _by_symbol(elf: ELFFile, path: Path, names: frozenset[str]) -> Iterator[tuple[str, int]]:
+    """Constants that DWARF gives no value: objects in .rodata, by their symbols."""
+    if not names:
+        return
+    try:
+        symbols = SymbolFile(path)
+    except KernelError:
+        return  # stripped of its symbols: the names are missing from the result
+    for name in names:
+        symbol = symbols.find(name)
+        if symbol is not None and not symbol.is_function and symbol.size_bytes in _INTEGERS:
+            value = _in_rodata(elf, symbol.address, symbol.size_bytes)
+            if value is not None:
+                yield name, value
 
 
 def _layout(name: str, die: DIE) -> Layout:
     members = sorted(_members(die, "", 0), key=lambda member: member.offset_bytes)
-    return Layout(name, _size(die), tuple(members))
+    return Layout(name, size_of(die), tuple(members))
 
 
 def _members(die: DIE, prefix: str, base: int) -> Iterator[Member]:
     for child in die.iter_children():
         offset = child.attributes.get("DW_AT_data_member_location")
         if child.tag == "DW_TAG_inheritance" and offset is not None:
-            yield from _members(_target(child), prefix, base + offset.value)
+            yield from _members(target(child), prefix, base + offset.value)
         elif child.tag == "DW_TAG_member" and (offset is not None or die.tag == "DW_TAG_union_type"):
             at = base + (offset.value if offset else 0)
             label = child.attributes.get("DW_AT_name")
             if label is None:  # anonymous union or structure: its fields belong to the outer one
-                yield from _members(_target(child), prefix, at)
+                yield from _members(target(child), prefix, at)
             else:
-                yield from _flatten(prefix + label.value.decode(), _target(child), at)
+                yield from _flatten(prefix + label.value.decode(), target(child), at)
 
 
 def _flatten(name: str, kind: DIE, at: int) -> Iterator[Member]:
-    if kind.tag in _STRUCTURES:
+    if kind.tag in STRUCTURES:
         inner = list(_members(kind, f"{name}.", at))
-        if len(inner) == 1 and inner[0].size_bytes * inner[0].count == _size(kind):
+        if len(inner) == 1 and inner[0].size_bytes * inner[0].count == size_of(kind):
             inner = [Member(name, at, inner[0].size_bytes, inner[0].count)]
         yield from inner
     elif kind.tag == "DW_TAG_array_type":
         yield from _flatten_array(name, kind, at)
-    elif _size(kind):
-        yield Member(name, at, _size(kind))
+    elif size_of(kind):
+        yield Member(name, at, size_of(kind))
 
 
 def _flatten_array(name: str, kind: DIE, at: int) -> Iterator[Member]:
@@ -178,7 +190,7 @@ def _flatten_array(name: str, kind: DIE, at: int) -> Iterator[Member]:
             bound = child.attributes.get("DW_AT_upper_bound")
             length = child.attributes.get("DW_AT_count")
             count *= int(length.value) if length else int(bound.value) + 1 if bound else 0
-    element = list(_flatten(name, _target(kind), 0))
+    element = list(_flatten(name, target(kind), 0))
     sizes = {member.size_bytes for member in element}
     total = sum(member.size_bytes * member.count for member in element)
     if len(sizes) == 1:

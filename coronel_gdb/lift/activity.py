@@ -52,16 +52,12 @@ def under_way(target: Target, space: AddressSpace, profile: ResolvedProfile) -> 
 def lock_words(target: Target, space: AddressSpace, profile: ResolvedProfile) -> list[LockWord]:
     """The locks of the managers and the profile's words of activity, as far as they can be read."""
     found = []
-    for noun, pointer, structure in (
-        ("kernel heap", profile.heap.pointer, profile.heap.heap),
-        ("virtual manager", profile.regions.pointer, profile.regions.manager),
-        ("frame manager", profile.frames.pointer, profile.frames.manager),
-    ):
-        variable = target.symbol(pointer)
-        if variable is None or "locked" not in structure.members:
+    for noun, section, structure in profile.managers():
+        variable = target.symbol(section.symbol)
+        if variable is None or "locked" not in structure:
             continue
         try:
-            owner = space.read_u64(variable)
+            owner = variable if section.is_object else space.read_u64(variable)
             word = VirtualAddress(owner + structure.offset("locked"))
             if owner:
                 found.append(LockWord(noun, VirtualAddress(owner), word, _read(space, word), _HELD))

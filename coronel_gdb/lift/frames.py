@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from coronel_gdb.errors import KernelError
 from coronel_gdb.lift.image import Image
-from coronel_gdb.lift.pointer import pointer
+from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.sound_frames import SoundFrames, prove
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ListProfile
@@ -129,21 +129,22 @@ def follow_frames(
 
 def read_manager(target: Target, space: AddressSpace, profile: ListProfile) -> FrameManager:
     """The manager object alone."""
-    address = pointer(target, space, profile.pointer, "physical manager")
+    address = located(target, space, profile, "physical manager")
     data = space.read(address, profile.manager.size_bytes)
     values = profile.manager.decode(data)
     flat = profile.manager.array(data, "ranges")
-    pairs = list(zip(flat[::2], flat[1::2], strict=True))[: values["range_count"]]
+    pairs = list(zip(flat[::2], flat[1::2], strict=True))[: values.get("range_count", 0)]
     return FrameManager(
         address=address,
-        physical_end=PhysicalAddress(values["physical_end"]),
+        physical_end=PhysicalAddress(values.get("physical_end", 0)),
         free_list=VirtualAddress(values["free_list"]),
         nodes=VirtualAddress(values["nodes"]),
         node_count=values["node_count"],
-        free_count=values["free_count"],
+        free_count=values.get("free_count", 0),
         ranges=tuple((PhysicalAddress(start), PhysicalAddress(end)) for start, end in pairs),
         errors=profile.manager.array(data, "errors"),
-        locked=values["locked"],
+        locked=values.get("locked", 0),
+        unkept=profile.manager.unnamed(FrameManager.__slots__),
     )
 
 

@@ -12,7 +12,7 @@ from enum import Enum
 from heapq import merge
 
 from coronel_gdb.lift.image import Image
-from coronel_gdb.lift.pointer import pointer
+from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.sound_heap import SoundHeap, blocks_of, prove
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import HeapProfile
@@ -93,7 +93,7 @@ def follow_heap(
 
 def read_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> Heap:
     """The heap object alone; `NotInitialised` when its pointer is null, `ReadFault` when it is unreadable."""
-    address = pointer(target, space, profile.pointer, "kernel heap")
+    address = located(target, space, profile, "kernel heap")
     data = space.read(address, profile.heap.size_bytes)
     values = profile.heap.decode(data)
     return Heap(
@@ -102,13 +102,14 @@ def read_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> Heap
         heap_end=VirtualAddress(values["heap_end"]),
         heap_size=values["heap_size"],
         first_block=VirtualAddress(values["first_block"]),
-        total_allocated=values["total_allocated"],
-        total_free=values["total_free"],
-        num_allocations=values["num_allocations"],
-        num_frees=values["num_frees"],
-        num_expansions=values["num_expansions"],
+        total_allocated=values.get("total_allocated", 0),
+        total_free=values.get("total_free", 0),
+        num_allocations=values.get("num_allocations", 0),
+        num_frees=values.get("num_frees", 0),
+        num_expansions=values.get("num_expansions", 0),
         errors=profile.heap.array(data, "errors"),
-        locked=values["locked"],
+        locked=values.get("locked", 0),
+        unkept=profile.heap.unnamed(Heap.__slots__),
     )
 
 

@@ -1,7 +1,8 @@
 """From the kernel's pointer variable to the object it refers to."""
 
-from coronel_gdb.errors import NotInitialised, ReadFault
+from coronel_gdb.errors import KernelError, NotInitialised, ReadFault
 from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.profiles.schema import HeapProfile, ListProfile
 from coronel_gdb.protocols import Target
 from model.address_space import linear_physical
 from model.types import VirtualAddress
@@ -14,6 +15,18 @@ def pointer(target: Target, space: AddressSpace, symbol: str, noun: str) -> Virt
     if not address:
         raise NotInitialised(noun, symbol)
     return VirtualAddress(address)
+
+
+def located(
+    target: Target, space: AddressSpace, profile: HeapProfile | ListProfile, noun: str
+) -> VirtualAddress:
+    """The object of a profile's section; `NotInitialised` as above, `KernelError` without its symbol."""
+    if not profile.section.is_object:
+        return pointer(target, space, profile.pointer, noun)
+    address = target.symbol(profile.pointer)
+    if address is None:
+        raise KernelError(f"no {noun} here: the kernel has no symbol {profile.pointer}")
+    return address
 
 
 def image_u64(space: AddressSpace, variable: VirtualAddress) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import ReadFault
-from coronel_gdb.lift.pointer import pointer
+from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ListProfile, Structure
 from coronel_gdb.protocols import Target
@@ -24,7 +24,7 @@ class LiftedRegions:
 
 def lift_regions(target: Target, space: AddressSpace, profile: ListProfile) -> LiftedRegions:
     """Read the free list of the kernel's virtual manager; `NotInitialised`, `ReadFault` as for the heap."""
-    address = pointer(target, space, profile.pointer, "virtual manager")
+    address = located(target, space, profile, "virtual manager")
     data = space.read(address, profile.manager.size_bytes)
     return lift_list(region_manager(address, data, profile.manager), space, profile.node)
 
@@ -35,14 +35,15 @@ def region_manager(address: VirtualAddress, data: bytes, structure: Structure) -
     return RegionManager(
         address=address,
         first=VirtualAddress(values["first"]),
-        last=VirtualAddress(values["last"]),
-        count=values["count"],
-        spare=VirtualAddress(values["spare"]),
-        spare_count=values["spare_count"],
-        start=VirtualAddress(values["start"]),
-        end=VirtualAddress(values["end"]),
+        last=VirtualAddress(values.get("last", 0)),
+        count=values.get("count", 0),
+        spare=VirtualAddress(values.get("spare", 0)),
+        spare_count=values.get("spare_count", 0),
+        start=VirtualAddress(values.get("start", 0)),
+        end=VirtualAddress(values.get("end", 0)),
         errors=structure.array(data, "errors"),
-        locked=values["locked"],
+        locked=values.get("locked", 0),
+        unkept=structure.unnamed(RegionManager.__slots__),
     )
 
 

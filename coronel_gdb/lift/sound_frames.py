@@ -38,6 +38,8 @@ def prove(manager: FrameManager, data: bytes | bytearray, profile: ListProfile) 
 
 def suits(manager: FrameManager, data: bytes | bytearray, profile: ListProfile) -> bool:
     """Whether the array is read whole and laid out in the one way that is decoded in bulk."""
+    if manager.unkept & {"free_count", "ranges"} or profile.node.parts:
+        return False
     address, previous = profile.node.members["address"], profile.node.members["previous"]
     layout = [address.offset_bytes, address.size_bytes, previous.offset_bytes, previous.size_bytes]
     whole = len(data) == manager.node_count * profile.node.size_bytes

@@ -44,7 +44,7 @@ def prove(heap: Heap, image: Image, profile: HeapProfile, blocks: int | None = N
 
     A user heap counts its `blocks`, but neither its free bytes nor its calls (§15.3).
     """
-    if not heap.first_block or not suits(profile):
+    if not heap.first_block or not suits(profile) or heap.unkept:
         return None
     numpy = numpy_for(heap.heap_size // _SMALL_BLOCK_BYTES)
     proved = by_arrays(heap, image, profile, numpy) if numpy else by_steps(heap, image, profile)
@@ -56,13 +56,16 @@ def prove(heap: Heap, image: Image, profile: HeapProfile, blocks: int | None = N
 
 def suits(profile: HeapProfile) -> bool:
     """Whether headers are laid out in the one way that is decoded in bulk."""
+    if not all(role in profile.block for role in _ROLES):
+        return False
     members = [profile.block.members[role] for role in _ROLES]
     words = all(
         member.size_bytes == 8 and member.offset_bytes % 8 == 0 for member in (members[0], *members[2:])
     )
     aligned = profile.rules.alignment_bytes == 16 and profile.rules.header_bytes % 16 == 0
     ordered = all(first.offset_bytes < second.offset_bytes for first, second in pairwise(members))
-    return words and aligned and ordered and members[1].size_bytes == 1
+    plain = not profile.block.parts and not profile.rules.fixed_heap_end
+    return plain and words and aligned and ordered and members[1].size_bytes == 1
 
 
 def blocks_of(heap: Heap, image: Image, profile: HeapProfile) -> Iterator[HeapBlock]:

@@ -90,8 +90,8 @@ def _structure(
     profile: Profile, section: str, key: str, fields: str, found: Mapping[str, Layout]
 ) -> Structure | None:
     layout = found.get(profile.text(section, key))
-    wanted = profile.fields(section, fields)
-    if layout is None or not set(wanted.values()) <= {member.name for member in layout.members}:
+    wanted = profile.places(section, fields)
+    if layout is None or not {at.field for at in wanted.values()} <= {m.name for m in layout.members}:
         return None
     return Structure(layout, wanted)
 

@@ -28,10 +28,31 @@ class Violation:
     because: str
 
 
+@dataclass(frozen=True, slots=True)
+class Quirk:
+    """A field that is wrong by exactly what the kernel is known to do wrong: no damage.
+
+    `right` is the value that the invariant asks for, `because` says how the difference comes about.
+    """
+
+    invariant: Invariant
+    subject: int
+    field: str
+    found: int
+    right: int
+    because: str
+
+
 @dataclass(slots=True)
 class Verdict:
-    """All violations, how many invariants were evaluated, and which could not be and why."""
+    """All violations, how many invariants were evaluated, and which could not be and why.
+
+    `unkept` are invariants over fields that the record does not have, with the name of such a field;
+    `quirks` what the kernel is known to do wrong, and did.
+    """
 
     violations: list[Violation] = field(default_factory=list)
     evaluated: int = 0
     unchecked: list[tuple[Invariant, str]] = field(default_factory=list)
+    unkept: list[tuple[Invariant, str]] = field(default_factory=list)
+    quirks: list[Quirk] = field(default_factory=list)

@@ -47,6 +47,11 @@ def check_frames(
     address field is not 0.
     """
     verdict = Verdict()
+    verdict.unkept = [
+        (rule, field)
+        for rule, field in ((MANAGED, "ranges"), (COUNT, "free_count"))
+        if field in manager.unkept
+    ]
     visited: set[int] = set()
     last_node = 0
     listed = list(nodes)
@@ -66,7 +71,9 @@ def check_frames(
                     NODE_OWNER, node.node, "address", node.address, index * PAGE_BYTES, f"it is node {index}"
                 )
             )
-        elif not any(start <= node.address < end for start, end in manager.ranges):
+        elif "ranges" not in manager.unkept and not any(
+            start <= node.address < end for start, end in manager.ranges
+        ):
             verdict.violations.append(
                 Violation(
                     MANAGED, node.node, "address", node.address, None, "no managed range holds that frame"
@@ -91,7 +98,7 @@ def check_frames(
         verdict.unchecked.append((COUNT, "the list could not be followed to its end"))
         verdict.unchecked.append((LOST, "the list could not be followed to its end"))
     else:
-        if manager.free_count != count:
+        if "free_count" not in manager.unkept and manager.free_count != count:
             verdict.violations.append(
                 Violation(
                     COUNT,
@@ -108,7 +115,7 @@ def check_frames(
             Violation(LOST, node.node, "address", node.address, 0, "no node of the list points to it")
             for node in lost
         ]
-    verdict.evaluated = _evaluated(count) - len(verdict.unchecked)
+    verdict.evaluated = _evaluated(count) - len(verdict.unchecked) - len(verdict.unkept)
     return verdict
 
 

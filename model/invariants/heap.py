@@ -1,11 +1,11 @@
 """Invariants of a heap (docs/spec.md §7): one heap object and its blocks in list order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from model.invariants.base import Invariant, Verdict, Violation
+from model.invariants.base import Invariant, Quirk, Verdict, Violation
 from model.records import Heap, HeapBlock, HeapRules
-from model.types import PAGE_BYTES, is_aligned
+from model.types import PAGE_BYTES, U64_MASK, is_aligned
 
 MAGIC: Final = Invariant(
     "heap.magic",
@@ -180,16 +180,25 @@ def _check_totals(
                 Violation(invariant, heap.address, field_name, found, expected, because)
             )
 
+    def quirk(invariant: Invariant, found: int, right: int, extra: int) -> None:
+        """The field is wrong by just what the kernel is known to do."""
+        if found == (right + extra) & U64_MASK:
+            headers = f"{extra // rules.header_bytes:+,} headers of {rules.header_bytes} bytes"
+            because = f"{headers} are counted, as splits and merges leave them"
+            name = invariant.id.removeprefix("heap.")
+            verdict.quirks.append(Quirk(invariant, heap.address, name, found, right, because))
+
     for invariant, edge in ((HEAP_START, heap.heap_start), (HEAP_END, heap.heap_end)):
         if not is_aligned(edge, PAGE_BYTES):
             name = invariant.id.removeprefix("heap.")
             verdict.violations.append(
                 Violation(invariant, heap.address, name, edge, None, "regions are whole pages")
             )
+    kept = [*_kept(heap, rules, verdict)]
     first = blocks[0].address if blocks else 0
     judge(FIRST, heap.first_block, first, f"the list starts at {first:#x}")
     if not complete:
-        verdict.unchecked += [(invariant, "not all blocks are known") for invariant in PER_HEAP[1:]]
+        verdict.unchecked += [(invariant, "not all blocks are known") for invariant in kept]
         return
     known_sizes = [size for size in sizes if size is not None]
     if len(known_sizes) == len(blocks):
@@ -197,8 +206,10 @@ def _check_totals(
         ends = [
             block.address + rules.header_bytes + size for block, size in zip(blocks, known_sizes, strict=True)
         ]
+        highest = max(ends, default=0)
         judge(HEAP_SIZE, heap.heap_size, total, f"{len(blocks)} blocks add up to it")
-        judge(HEAP_END, heap.heap_end, max(ends, default=0), "the highest block ends there")
+        if not _end_is_fixed(heap, highest, rules, verdict):
+            judge(HEAP_END, heap.heap_end, highest, "the highest block ends there")
     else:
         verdict.unchecked += [
             (HEAP_SIZE, "a block's size is unknown"),
@@ -208,17 +219,72 @@ def _check_totals(
     judge(HEAP_START, heap.heap_start, lowest, "the lowest block is there")
     if any(free is None for free in frees):
         verdict.unchecked += [
-            (invariant, "a block's state is unknown") for invariant in (LIVE, TOTAL_ALLOCATED, TOTAL_FREE)
+            (invariant, "a block's state is unknown")
+            for invariant in (LIVE, TOTAL_ALLOCATED, TOTAL_FREE)
+            if invariant in kept
         ]
         return
     used = frees.count(False)
-    judge(LIVE, (heap.num_allocations - heap.num_frees) & ((1 << 64) - 1), used, f"{used} blocks are used")
+    if LIVE in kept:
+        live = (heap.num_allocations - heap.num_frees) & U64_MASK
+        judge(LIVE, live, used, f"{used} blocks are used")
     for invariant, found, state in (
         (TOTAL_ALLOCATED, heap.total_allocated, False),
         (TOTAL_FREE, heap.total_free, True),
     ):
         mine = [size for size, free in zip(sizes, frees, strict=True) if free is state]
-        if None in mine:
+        if invariant in kept and None in mine:
             verdict.unchecked.append((invariant, "a block's size is unknown"))
+        elif invariant in kept:
+            right, because = sum(size for size in mine if size), f"the sum over {len(mine)} blocks"
+            extra = headers_counted(heap, len(blocks), rules) if state else 0
+            if extra:
+                because += f" and {extra // rules.header_bytes:+,} headers of {rules.header_bytes} bytes"
+                quirk(invariant, found, right, extra)
+            judge(invariant, found, (right + extra) & U64_MASK, because)
+
+
+def _end_is_fixed(heap: Heap, highest: int, rules: HeapRules, verdict: Verdict) -> bool:
+    """Whether the heap's end is where the first region of a kernel with that quirk may end."""
+    if not rules.fixed_heap_end or not heap.heap_start < heap.heap_end < highest:
+        return False
+    verdict.evaluated += 1
+    because = "an expansion of this kernel does not move it"
+    verdict.quirks.append(Quirk(HEAP_END, heap.address, "heap_end", heap.heap_end, highest, because))
+    return True
+
+
+def expansions_of(heap: Heap, rules: HeapRules) -> int | None:
+    """How often the heap grew: as it counts, or by its size where all grow by the same; None: unknown."""
+    if "num_expansions" not in heap.unkept:
+        return heap.num_expansions
+    if not rules.fixed_heap_end or not rules.expansion_bytes:
+        return None
+    grown, rest = divmod(heap.heap_size - (heap.heap_end - heap.heap_start), rules.expansion_bytes)
+    return None if rest or grown < 0 else grown
+
+
+def headers_counted(heap: Heap, blocks: int, rules: HeapRules) -> int:
+    """The bytes by which `total_free` differs from the free bytes in a kernel with that quirk.
+
+    Each split adds a block and counts its header as free, each merge removes one and does not; the first
+    region and each expansion add a block by themselves.
+    """
+    expansions = expansions_of(heap, rules)
+    if not rules.headers_in_total_free or expansions is None:
+        return 0
+    return rules.header_bytes * (blocks - 1 - expansions)
+
+
+def _kept(heap: Heap, rules: HeapRules, verdict: Verdict) -> Iterator[Invariant]:
+    """The rules about the heap object but the first; what it does not keep is noted."""
+    needs = {TOTAL_ALLOCATED: ("total_allocated",), LIVE: ("num_allocations", "num_frees")}
+    needs[TOTAL_FREE] = ("total_free",)
+    if rules.headers_in_total_free and expansions_of(heap, rules) is None:
+        needs[TOTAL_FREE] = ("total_free", "num_expansions")
+    for invariant in PER_HEAP[1:]:
+        absent = [name for name in needs.get(invariant, ()) if name in heap.unkept]
+        if absent:
+            verdict.unkept.append((invariant, absent[0]))
         else:
-            judge(invariant, found, sum(size for size in mine if size), f"the sum over {len(mine)} blocks")
+            yield invariant

@@ -49,7 +49,8 @@ def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: in
         whole = is_aligned(region.start, PAGE_BYTES) and is_aligned(region.size_bytes, PAGE_BYTES)
         if not whole or not region.size_bytes:
             violations.append(Violation(ALIGNED, region.node, "size", region.size_bytes, None, ""))
-        if not manager.start <= region.start <= end <= manager.end:
+        bounded = not manager.unkept & {"start", "end"}
+        if bounded and not manager.start <= region.start <= end <= manager.end:
             because = f"the space is {manager.start:#x}..{manager.end:#x}"
             violations.append(Violation(INSIDE, region.node, "start", region.start, None, because))
         before = regions[index - 1] if index else None
@@ -69,19 +70,29 @@ def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: in
         again = stop in {region.node for region in regions}
         because = "it is in the list already: the list is a cycle" if again else "no node can be read there"
         return [*violations, Violation(END, last or manager.address, "next", stop, None, because)]
-    if manager.last != last:
+    if "last" not in manager.unkept and manager.last != last:
         violations.append(Violation(LAST, manager.address, "last", manager.last, last, "the list ends there"))
-    if manager.count != len(regions):
+    if "count" not in manager.unkept and manager.count != len(regions):
         because = f"{len(regions)} nodes are listed"
         violations.append(Violation(COUNT, manager.address, "count", manager.count, len(regions), because))
     return violations
+
+
+def unkept(manager: RegionManager) -> list[tuple[Invariant, str]]:
+    """The rules over fields that the kernel does not keep, each with such a field."""
+    needs = ((INSIDE, "start"), (INSIDE, "end"), (LAST, "last"), (COUNT, "count"))
+    pool = ((SPARE, "spare"), (SPARE_COUNT, "spare_count"), (APART, "spare"))
+    found = {rule: field for rule, field in (*needs, *pool) if field in manager.unkept}
+    return list(found.items())
 
 
 def check_spares(
     manager: RegionManager, spares: Sequence[Region], regions: Sequence[Region] = (), *, stop: int = 0
 ) -> list[Violation]:
     """Judge the pool: `spares` are its nodes in order, each once, `stop` where following them ended."""
-    violations = []
+    violations: list[Violation] = []
+    if manager.unkept & {"spare", "spare_count"}:
+        return violations
     listed = {region.node for region in regions}
     for spare in spares:
         for name, found in (("start", spare.start), ("size", spare.size_bytes), ("prev", spare.prev)):

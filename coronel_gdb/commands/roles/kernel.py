@@ -8,9 +8,9 @@ from coronel_gdb.commands.roles.traced import Traced
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, NotInitialised
 from coronel_gdb.lift.all_spaces import who
-from coronel_gdb.lift.heap import read_heap
 from coronel_gdb.lift.kernel_image import KernelImage
 from coronel_gdb.lift.regions import lift_list
+from coronel_gdb.lift.schemes import read_any_heap
 from coronel_gdb.profiles.schema import ListProfile
 from coronel_gdb.report import Absent
 from model import layouts
@@ -19,6 +19,7 @@ from model.layouts import Layout
 from model.types import PAGE_BYTES, VirtualAddress
 
 _SLOTS = ("walk", "fresh table", "source", "target", *(f"table of level {n} being freed" for n in range(4)))
+_OBJECTS = {"frame manager": "physical manager", "virtual manager": "kernel virtual manager"}
 _MOST_SPARE = 1 << 17  # §6.1
 
 
@@ -95,7 +96,7 @@ class KernelRoles:
 
     def _block(self, address: int) -> Iterator[Role]:
         profile, context = self._profile.heap, self._survey.context
-        heap = read_heap(context.target, context.space, profile)
+        heap = read_any_heap(context.target, context.space, profile)
         if not heap.heap_start <= address < heap.heap_end:
             return
         self._unlocked("kernel heap", heap.locked)
@@ -105,17 +106,17 @@ class KernelRoles:
             yield found
 
     def _manager(self, address: int) -> Iterator[Role]:
-        profile, space = self._profile, self._survey.context.space
-        for pointer, structure, noun in (
-            (profile.heap.pointer, profile.heap.heap, "kernel heap"),
-            (profile.frames.pointer, profile.frames.manager, "physical manager"),
-            (profile.regions.pointer, profile.regions.manager, "kernel virtual manager"),
-        ):
-            variable = self._survey.context.target.symbol(pointer)
-            start = space.read_u64(variable) if variable is not None else 0
+        space = self._survey.context.space
+        for noun, section, structure in self._profile.managers():
+            variable = self._survey.context.target.symbol(section.symbol)
+            if variable is None:
+                continue
+            start = variable if section.is_object else space.read_u64(variable)
             if start and start <= address < start + structure.size_bytes:
                 field = field_at(self.layout(structure.name), address - start)
-                yield Role(f"object of the {noun} ({field})", start, address - start, (f"*{pointer}",))
+                name = section.symbol if section.is_object else f"*{section.symbol}"
+                what = f"object of the {_OBJECTS.get(noun, noun)} ({field})"
+                yield Role(what, start, address - start, (name,))
 
     def _frame_node(self, address: int) -> Iterator[Role]:
         manager, size = self._survey.frames.manager, self._profile.frames.node.size_bytes

@@ -25,7 +25,9 @@ class Traced:
         """The ring, None when there is none or it cannot be read."""
         context = self._context
         try:
-            profile = resolve_replay(find(context.target.symbol), context.target.kernel())
+            profile = resolve_replay(
+                find(context.target.symbol, context.target.kernel()), context.target.kernel()
+            )
             return lift_trace(context.target, context.space, profile.trace)
         except CoronelError:
             return None

@@ -40,7 +40,9 @@ class Side:
     @cached_property
     def replaying(self) -> ReplayProfile:
         """What the profile says of trace and boot; `KernelError` when it says nothing."""
-        return resolve_replay(find(self.context.target.symbol), self.context.target.kernel())
+        return resolve_replay(
+            find(self.context.target.symbol, self.context.target.kernel()), self.context.target.kernel()
+        )
 
     @cached_property
     def trace(self) -> LiftedTrace | str:

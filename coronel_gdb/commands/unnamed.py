@@ -1,0 +1,33 @@
+"""What a profile names no field for: rules that nobody can check then, and figures that nobody knows."""
+
+from collections.abc import Iterable
+
+from coronel_gdb.profiles.schema import Section
+from coronel_gdb.report import Absent, Report
+from model.invariants.base import Invariant
+from model.records import FrameManager, Heap, RegionManager
+
+_REFUSED = "calls that were refused"
+
+
+def note_unnamed(
+    report: Report,
+    section: Section,
+    record: Heap | FrameManager | RegionManager,
+    rules: Iterable[tuple[Invariant, str]],
+) -> None:
+    """Note rules over fields without a place, unless the kernel is known to have no such field."""
+    wanted = [(invariant.formula, role) for invariant, role in rules]
+    if "errors" in record.unkept:
+        wanted.append((_REFUSED, "errors"))
+    for what, role in wanted:
+        why = section.unknown(role)
+        if why is not None:
+            report.not_checked.append(Absent(what, why))
+
+
+def figure(record: Heap | FrameManager | RegionManager, field: str, noun: str = "") -> str:
+    """A field as a number with its noun; that there is none, where the kernel keeps none."""
+    if field in record.unkept:
+        return f"{noun.strip() or field} not kept"
+    return f"{getattr(record, field):,}{noun}"
