@@ -12,7 +12,6 @@ from coronel_gdb.layout.facts import KernelFacts
 from coronel_gdb.profiles.keys.catalogue import SCHEMED
 from coronel_gdb.profiles.keys.key import Key, Kind, Role, Scheme, SectionKeys
 from coronel_gdb.profiles.schema import (
-    BootMapProfile,
     HeapProfile,
     ListProfile,
     ProcessProfile,
@@ -20,13 +19,14 @@ from coronel_gdb.profiles.schema import (
     ResolvedProfile,
     Section,
     Structure,
+    VariableProfile,
 )
 from model import layouts
 from model.records import HeapRules
 from model.types import VirtualAddress
 
 _SPECIFIED = "docs/spec.md"
-_OPTIONAL = ("processes", "boot_map")
+_OPTIONAL = ("processes", "boot_map", "trace")
 
 
 def built_in() -> Iterator[Profile]:
@@ -107,6 +107,7 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
     process = look.structure("processes", "type", "fields") if "processes" in profile.sections else None
     no_processes = f"the kernel has no {', no '.join(look.missing)}" if look.missing else ""
     boot_map = look.structure("boot_map", "type", "fields") if "boot_map" in profile.sections else None
+    ring = look.structure("trace", "type", "fields") if "trace" in profile.sections else None
     leaks = profile.sections.get("leaks", {})
     return ResolvedProfile(
         profile.name,
@@ -116,7 +117,8 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         known_regions=_listed(sections.get("regions")),
         processes=ProcessProfile(profile.text("processes", "list"), process) if process else None,
         no_processes=no_processes or f"profile {profile.name} knows none",
-        boot_map=BootMapProfile(profile.text("boot_map", "symbol"), boot_map) if boot_map else None,
+        boot_map=VariableProfile(profile.text("boot_map", "symbol"), boot_map) if boot_map else None,
+        ring=VariableProfile(profile.text("trace", "variable"), ring) if ring else None,
         image={role: str(name) for role, name in profile.sections.get("image", {}).items()},
         structures=None if source.startswith(_SPECIFIED) else facts.layouts,
         trace=str(leaks.get("trace", "")),

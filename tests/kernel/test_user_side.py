@@ -25,6 +25,7 @@ WORKING = {
     "pointers": 11,
     "smash": 4,
     "churn": 1,
+    "hoard": 1,
     "stack deep": 4,
     "leave": 0,
 }

@@ -11,32 +11,42 @@ from coronel_gdb.commands.command import Context
 from coronel_gdb.errors import CoronelError
 from lab.corpus.judge import _COMMANDS, runnable
 from lab.machine import Machine
-from lab.paths import BOOT_ELF, KERNEL_ELF
+from lab.paths import BOOT_ELF, KERNEL_ELF, ROOT
+from lab.programs import modules
 from lab.scenarios import scenarios
 
+ALARM = "FALSE ALARM"
 LONG = {
     "mixed": "seed={seed} ops=40000000",
     "rapid": "seed={seed} ops=40000000",
     "mmap_churn": "seed={seed} ops=40000000",
     "many_processes": "ops=40000000",
+    "processes": "",
     "smp": "seed={seed} ops=40000000",
 }
 """Healthy scenarios that go on for as long as they are looked at."""
+_PROGRAMS = ("hoard forever a", "hoard forever bb", "pause x", "hoard forever ccc")
+KEPT = ROOT / "build" / "corpus"
+"""Where a stop with a false alarm is kept as a dump."""
 
 
 def stops(name: str, random: Random, count: int, memory: str = "64M") -> Iterator[Counter[str]]:
     """Stop a running scenario `count` times; what each command said at each stop."""
-    scenario = scenarios()[name]
-    line = LONG[name].format(seed=random.randrange(1 << 32))
-    append = f"scenario={name} {line}"
-    with Machine(BOOT_ELF, append, memory=memory, cpus=scenario.cpus, extra=scenario.extra) as machine:
+    scenario, seed = scenarios()[name], random.randrange(1 << 32)
+    append = f"scenario={name} {LONG[name].format(seed=seed)}"
+    extra = modules(_PROGRAMS) if name == "processes" else scenario.extra
+    with Machine(BOOT_ELF, append, memory=memory, cpus=scenario.cpus, extra=extra) as machine:
         machine.wait_for_serial("coronel: ready")
         qmp = Qmp(machine.qmp_socket)
         try:
-            for _ in range(count):
+            for number in range(count):
                 sleep(random.uniform(0.0005, 0.01))
                 machine.monitor("stop")
-                yield look(Context(QemuTarget(qmp, KERNEL_ELF)), append)
+                said = look(Context(QemuTarget(qmp, KERNEL_ELF)), append)
+                if any(text.startswith(ALARM) for text in said):
+                    KEPT.mkdir(parents=True, exist_ok=True)
+                    machine.monitor(f"dump-guest-memory {KEPT / f'{name}-{seed}-{number}.core'}")
+                yield said
                 machine.monitor("cont")
         finally:
             qmp.close()
@@ -53,7 +63,7 @@ def look(context: Context, where: str) -> Counter[str]:
             continue
         if report.findings:
             first = report.findings[0]
-            said[f"FALSE ALARM: {where}: {name}: {first.code} {first.subject:#x} {first.lines}"] += 1
+            said[f"{ALARM}: {where}: {name}: {first.code} {first.subject:#x} {first.lines}"] += 1
         for absent in report.not_checked:
             said[f"could not check: {name}: {absent.what}: {absent.why}"] += 1
         if not report.findings and not report.not_checked:

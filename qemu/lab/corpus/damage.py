@@ -1,6 +1,6 @@
 """What is done to a place: one case is some bytes at physical addresses, and the truth about them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -8,7 +8,7 @@ from lab.corpus.places import Boundary, Place, boundaries
 from lab.corpus.snapshot import Snapshot
 from model.page_entry import ACCESSED, DIRTY, PRESENT
 
-KINDS = ("bit flip", "byte", "zero", "minus one", "pointer", "small step")
+KINDS = ("bit flip", "byte", "zero", "minus one", "pointer", "small step", "copy")
 _TEXTS = (b"The quick brown fox ", b"/usr/share/kernel/", b"%s: no such file\n", b"AAAAAAAAAAAAAAAA")
 _LONGEST_RUN_BYTES = 200
 
@@ -18,7 +18,8 @@ class Case:
     """One damage: `patches` by physical address; a finding must carry one of `names` to have found the place.
 
     `culprit` is the header of the block that overflowed, None where the damage has no culprit.
-    `silent` says why nothing can be observed, and is empty where something must be.
+    `silent` says why nothing can be observed, and is empty where something must be. `stop` tells where it
+    was done.
     """
 
     noun: str
@@ -28,20 +29,30 @@ class Case:
     names: frozenset[int]
     culprit: int | None = None
     silent: str = ""
+    stop: str = ""
+
+    def __str__(self) -> str:
+        """All that is needed to do it again."""
+        patches = ", ".join(f"{at:#x}: {data.hex()}" for at, data in self.patches.items())
+        return f"{self.noun}.{self.field} {self.kind} at {self.stop} ({patches})"
 
 
-def single(place: Place, snapshot: Snapshot, random: Random) -> Case | None:
-    """One field changed in one of the ways of `KINDS`; None when the draw changes nothing."""
-    kind = random.choice(KINDS)
+def single(alike: Sequence[Place], snapshot: Snapshot, random: Random) -> Case | None:
+    """A field of one of the places changed in one of the ways of `KINDS`; None when that changes nothing."""
+    place, kind = random.choice(alike), random.choice(KINDS)
     old = snapshot.bytes_at(place.physical, place.size_bytes)
     number = int.from_bytes(old, "little")
-    mask = (1 << 8 * place.size_bytes) - 1
-    new = _changed(kind, number, mask, random)
+    if kind == "copy":
+        other = random.choice(alike)
+        new = int.from_bytes(snapshot.bytes_at(other.physical, place.size_bytes), "little")
+    else:
+        new = _changed(kind, number, (1 << 8 * place.size_bytes) - 1, random)
     data = new.to_bytes(place.size_bytes, "little")
     if data == old:
         return None
     silent = _silent(place, number, new)
-    return Case(place.noun, place.field, kind, {place.physical: data}, place.names, silent=silent)
+    where = snapshot.name
+    return Case(place.noun, place.field, kind, {place.physical: data}, place.names, None, silent, where)
 
 
 def _changed(kind: str, number: int, mask: int, random: Random) -> int:
@@ -71,20 +82,24 @@ def overflow(boundary: Boundary, snapshot: Snapshot, random: Random) -> Case | N
         return None
     names = frozenset({int(boundary.after.address)})
     noun = "user heap block" if boundary.user else "heap block"
-    return Case(noun, "overflow", "text run", {start: text}, names, culprit=boundary.before.address)
+    culprit = boundary.before.address
+    return Case(noun, "overflow", "text run", {start: text}, names, culprit, stop=snapshot.name)
 
 
-def swap(snapshot: Snapshot, random: Random) -> Case | None:
-    """Two headers of the kernel heap changed places."""
-    pairs = [boundary for boundary in boundaries(snapshot) if not boundary.user]
-    if len(pairs) < 2:
+def swap(edges: Sequence[Boundary], snapshot: Snapshot, random: Random) -> Case | None:
+    """Two headers of one heap changed places."""
+    one = random.choice(edges)
+    others = [edge for edge in edges if edge.heap == one.heap and edge is not one]
+    if not others:
         return None
-    one, other = random.sample(pairs, 2)
+    other = random.choice(others)
     first, second = snapshot.bytes_at(one.physical, 40), snapshot.bytes_at(other.physical, 40)
     if first == second:
         return None
     names = frozenset({int(one.after.address), int(other.after.address)})
-    return Case("heap block", "headers", "swap", {one.physical: second, other.physical: first}, names)
+    patches = {one.physical: second, other.physical: first}
+    noun = "user heap block" if one.user else "heap block"
+    return Case(noun, "headers", "swap", patches, names, stop=snapshot.name)
 
 
 def cases(snapshot: Snapshot, found: list[Place], random: Random, count: int) -> Iterator[Case]:
@@ -101,9 +116,9 @@ def cases(snapshot: Snapshot, found: list[Place], random: Random, count: int) ->
         if choice < 0.28 and edges:
             case = overflow(random.choice(edges), snapshot, random)
         elif choice < 0.33 and edges:
-            case = swap(snapshot, random)
+            case = swap(edges, snapshot, random)
         else:
-            case = single(random.choice(turn[made % len(turn)]), snapshot, random)
+            case = single(turn[made % len(turn)], snapshot, random)
         if case is not None:
             made += 1
             yield case

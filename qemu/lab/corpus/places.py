@@ -6,6 +6,7 @@ from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
+from coronel_gdb.commands.command import Context
 from coronel_gdb.lift.frames import lift_frames
 from coronel_gdb.lift.heap import lift_heap, read_heap
 from coronel_gdb.lift.processes import lift_processes
@@ -14,10 +15,11 @@ from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.lift.user_heap import lift_user_heap
 from coronel_gdb.profiles.schema import HeapProfile, ResolvedProfile, Structure
 from lab.corpus.snapshot import Snapshot
+from model.address_space import WINDOW_BASE
 from model.page_entry import ADDRESS_BITS, PRESENT
 from model.paging import Level, Mapping, Translation, sign_extend, walk_space
 from model.records import HeapBlock, Process
-from model.types import VirtualAddress
+from model.types import PAGE_BYTES, VirtualAddress
 
 _T = TypeVar("_T")
 _MOST = 200  # places of one noun in a snapshot; which ones is drawn
@@ -40,18 +42,27 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Two blocks that touch, the second one's header in memory at `physical`."""
+    """Two blocks of one heap that touch, the second one's header in memory at `physical`.
+
+    `heap` is the page directory of the process whose heap it is, 0 for the kernel's.
+    """
 
     before: HeapBlock
     after: HeapBlock
     physical: int
-    user: bool
+    heap: int
+
+    @property
+    def user(self) -> bool:
+        """Whether it is the heap of a process."""
+        return self.heap != 0
 
 
 def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
     """Fields of all structures, a draw of those there are many of."""
     context = snapshot.healthy
     profile, space = context.profile, context.space
+    yield from _variables(context)
     heap = read_heap(context.target, space, profile.heap)
     lifted = lift_heap(space, heap, profile.heap)
     yield from _fields("heap", profile.heap.heap, heap.address, space)
@@ -70,6 +81,7 @@ def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
         # Which node of a pool lost its successor cannot be told from the nodes: the pool is what is damaged.
         yield from _fields("spare node", profile.regions.node, spare.node, space, {regions.manager.address})
     yield from _entries("kernel", space, random)
+    yield from _windows(context, random)
     listed = lift_processes(context.target, space, profile)
     for process in listed.processes:
         assert profile.processes is not None
@@ -91,26 +103,56 @@ def boundaries(snapshot: Snapshot) -> list[Boundary]:
     profile = context.profile.heap
     heap = read_heap(context.target, context.space, profile)
     lifted = lift_heap(context.space, heap, profile)
-    found = _boundaries(list(lifted.all_blocks(profile)), context.space, profile, user=False)
+    found = _boundaries(list(lifted.all_blocks(profile)), context.space, profile, 0)
     for process in lift_processes(context.target, context.space, context.profile).processes:
         own = context.space_of(process.memory.page_directory)
         users = lift_user_heap(own, process, profile).lifted
         if users is not None:
-            found += _boundaries(list(users.all_blocks(profile)), own, profile, user=True)
+            found += _boundaries(list(users.all_blocks(profile)), own, profile, process.memory.page_directory)
     return found
 
 
 def _boundaries(
-    blocks: list[HeapBlock], space: AddressSpace, profile: HeapProfile, *, user: bool
+    blocks: list[HeapBlock], space: AddressSpace, profile: HeapProfile, heap: int
 ) -> list[Boundary]:
     """Used blocks and what touches their end."""
     header = profile.rules.header_bytes
     return [
-        Boundary(before, after, physical(space, after.address), user)
+        Boundary(before, after, physical(space, after.address), heap)
         for before, after in pairwise(blocks)
         if before.magic == profile.rules.magic_used
         and before.address + header + before.size_bytes == after.address
     ]
+
+
+def _variables(context: Context) -> Iterator[Place]:
+    """The kernel's own variables: pointers to managers and lists, what the boot left, words of activity."""
+    profile, space, symbol = context.profile, context.space, context.target.symbol
+    assert profile.processes is not None
+    assert profile.boot_map is not None
+    wide = [profile.heap.pointer, profile.frames.pointer, profile.regions.pointer, profile.processes.head]
+    wide += [profile.image[role] for role in ("placement", "kernel_directory", "next_device")]
+    for size_bytes, names in ((8, wide), (4, profile.activity)):
+        for name in names:
+            at = symbol(name)
+            assert at is not None, f"the kernel has no {name}"
+            yield Place("variable", name, at, physical(space, at), size_bytes, frozenset({at}))
+    for noun, variable in (("memory map", profile.boot_map), ("trace", profile.ring)):
+        assert variable is not None
+        at = symbol(variable.symbol)
+        assert at is not None, f"the kernel has no {variable.symbol}"
+        yield from _fields(noun, variable.structure, at, space)
+
+
+def _windows(context: Context, random: Random) -> Iterator[Place]:
+    """Slots of the window table: all of them are 0 while no operation is under way (docs/spec.md §5.1)."""
+    symbol = context.profile.image["window_table"]
+    table = context.target.symbol(symbol)
+    assert table is not None, f"the kernel has no {symbol}"
+    at = physical(context.space, table)
+    for slot in random.sample(range(512), 16):
+        names = frozenset({at, at + 8 * slot, WINDOW_BASE + PAGE_BYTES * slot})
+        yield Place("kernel window", "entry", at + 8 * slot, at + 8 * slot, 8, names)
 
 
 def _mmap(noun: str, profile: ResolvedProfile, process: Process, space: AddressSpace) -> Iterator[Place]:

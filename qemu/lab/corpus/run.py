@@ -12,31 +12,30 @@ from lab.corpus import clean
 from lab.corpus.damage import cases
 from lab.corpus.judge import judge
 from lab.corpus.places import places
-from lab.corpus.snapshot import taken
+from lab.corpus.snapshot import Stop, taken
 from lab.corpus.tally import Tally
 from lab.paths import ROOT
-from lab.scenarios import scenarios
 
 DETECTION = ROOT / "docs" / "detection.md"
 _SHOWN = 20
-_DAMAGES_A_JOB, _STOPS_A_JOB = 60, 100
+_DAMAGES_A_JOB, _STOPS_A_JOB = 120, 100
 
 STOPS = (
-    ("mixed", "scenario=mixed seed=3 ops=2000", "64M"),
-    ("mixed", "scenario=mixed seed=8 ops=20000", "128M"),
-    ("rapid", "scenario=rapid seed=2 ops=300", "32M"),
-    ("processes", "scenario=processes", "64M"),
-    ("fragmentation", "scenario=fragmentation", "64M"),
-    ("mixed", "scenario=mixed seed=5 ops=300", "1G"),
+    Stop("scenario=mixed seed=3 ops=2000", "64M"),
+    Stop("scenario=mixed seed=8 ops=20000", "128M"),
+    Stop("scenario=rapid seed=2 ops=300", "32M"),
+    Stop("scenario=processes", "64M", ("leave", "pause x", "churn")),
+    Stop("scenario=mixed,processes seed=7 ops=500", "48M", ("hoard pause a", "pause y", "hoard pause bb"), 2),
+    Stop("scenario=fragmentation", "64M"),
+    Stop("scenario=mixed seed=5 ops=300", "1G"),
 )
-"""Kernels of several sizes and states that are damaged: scenario, command line, memory."""
+"""Kernels of several sizes and states that are damaged."""
 
 
-def damage_one(stop: tuple[str, str, str], count: int, seed: int) -> Tally:
+def damage_one(stop: Stop, count: int, seed: int) -> Tally:
     """`count` damages of one stop."""
-    name, append, memory = stop
-    tally, random = Tally(), Random(f"{seed} {append}")
-    with taken(scenarios()[name], append, memory) as snapshot:
+    tally, random = Tally(), Random(f"{seed} {stop.append}")
+    with taken(stop) as snapshot:
         for case in cases(snapshot, list(places(snapshot, random)), random, count):
             tally.add(case, judge(snapshot.damaged(case.patches), case))
     return tally
@@ -50,7 +49,7 @@ def look_at(name: str, count: int, seed: int) -> tuple[int, Counter[str]]:
         said.update(outcome)
         stops += 1
         for text in outcome:
-            if text.startswith("FALSE ALARM"):
+            if text.startswith(clean.ALARM):
                 _progress(text)
     return stops, said
 
@@ -81,7 +80,7 @@ def healthy(pool: Executor, count: int, seed: int) -> tuple[int, Counter[str]]:
         number, outcome = job.result()
         stops += number
         said.update(outcome)
-        alarms = sum(count for text, count in said.items() if text.startswith("FALSE ALARM"))
+        alarms = sum(count for text, count in said.items() if text.startswith(clean.ALARM))
         _progress(f"{stops:,} healthy stops, {alarms} false alarms")
     return stops, said
 
@@ -105,11 +104,11 @@ def main(arguments: Sequence[str] = ()) -> int:
             head = f"`make corpus CASES={options.cases} CLEAN=0 CORPUS_SEED={options.seed}`:"
             summary = [f"- {line}" for line in tally.summary()]
             _tell("damages", [head, "", *summary, "", *tally.lines()], keep=options.write)
-            print("\n".join(tally.examples()))
+            print("\n".join(tally.wrong_ones()))
             good = tally.sound
         if options.clean:
             stops, said = healthy(pool, options.clean, options.seed)
-            alarms = [text for text in said if text.startswith("FALSE ALARM")]
+            alarms = [text for text in said if text.startswith(clean.ALARM)]
             busy = sum(count for text, count in said.items() if text.startswith("could not check"))
             head = f"`make corpus CASES=0 CLEAN={options.clean} CORPUS_SEED={options.seed}`:"
             figures = (

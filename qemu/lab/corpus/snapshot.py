@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,9 +10,24 @@ from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.commands.command import Context
 from coronel_gdb.protocols import PhysicalMemory
 from lab.paths import KERNEL_ELF
-from lab.scenarios import Scenario
+from lab.programs import modules
 from lab.stopped import at_checkpoint
 from model.types import PhysicalAddress, VirtualAddress
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a kernel is kept: its command line, memory and modules, and the number of the checkpoint."""
+
+    append: str
+    memory: str
+    modules: tuple[str, ...] = ()
+    checkpoint: int = 1
+
+    def __str__(self) -> str:
+        """In a few words."""
+        programs = f", {', '.join(self.modules)}" if self.modules else ""
+        return f"{self.append.removeprefix('scenario=')}, {self.memory}{programs}"
 
 
 class Patched:
@@ -89,11 +105,11 @@ class Snapshot:
 
 
 @contextmanager
-def taken(scenario: Scenario, append: str, memory: str, checkpoint: int = 1) -> Iterator[Snapshot]:
-    """Boot that scenario, stop at a checkpoint and keep the machine's memory; QEMU is gone then."""
+def taken(stop: Stop) -> Iterator[Snapshot]:
+    """Boot as it says, stop at the checkpoint and keep the machine's memory; QEMU is gone then."""
     with TemporaryDirectory(prefix="coronel-corpus-") as directory:
         path = Path(directory) / "stop.core"
-        options = {"memory": memory, "cpus": scenario.cpus, "extra": scenario.extra}
-        with at_checkpoint(checkpoint, append, **options) as stopped:
+        options = {"memory": stop.memory, "extra": modules(stop.modules)}
+        with at_checkpoint(stop.checkpoint, stop.append, **options) as stopped:
             stopped.machine.monitor(f"dump-guest-memory {path}")
-        yield Snapshot(f"{append.removeprefix('scenario=')}, {memory}", DumpTarget(path, KERNEL_ELF))
+        yield Snapshot(str(stop), DumpTarget(path, KERNEL_ELF))

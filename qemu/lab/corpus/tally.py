@@ -7,7 +7,6 @@ from lab.corpus.damage import Case
 from lab.corpus.judge import Judgement, Outcome
 
 _DETECTED = (Outcome.FOUND, Outcome.ELSEWHERE, Outcome.REFUSED)
-_SHOWN = 12
 
 
 @dataclass
@@ -30,7 +29,7 @@ class Tally:
         self.by_kind.setdefault(case.kind, Counter())[outcome] += 1
         if judgement.attributed is not None:
             self.attributed[judgement.attributed] += 1
-        if outcome is not Outcome.FOUND:
+        if outcome is not Outcome.FOUND or judgement.attributed is False:
             self.wrong.append((case, judgement))
 
     def join(self, other: "Tally") -> None:
@@ -90,18 +89,16 @@ class Tally:
             f"{count:,} more change nothing observable: {why}" for why, count in self.silent.items()
         ]
 
-    def examples(self) -> list[str]:
-        """Some of the cases that were not found where they are, one of each sort first."""
-        seen: Counter[tuple[str, str, Outcome]] = Counter()
-        lines = []
-        for case, judgement in self.wrong:
-            key = (case.noun, case.field.split("[")[0], judgement.outcome)
-            seen[key] += 1
-            if seen[key] == 1:
-                where = ", ".join(f"{at:#x} = {data.hex()}" for at, data in case.patches.items())
-                what = f"{case.noun}.{case.field} {case.kind} ({where[:90]})"
-                lines.append(f"{judgement.outcome.value}: {what}: {judgement.detail}")
-        return lines[: 4 * _SHOWN]
+    def wrong_ones(self) -> list[str]:
+        """Every case that was not found where it is, with all that it takes to do it again."""
+        return [
+            f"{judgement.outcome.value}{_blamed(judgement)}: {case}: {judgement.detail}"
+            for case, judgement in sorted(self.wrong, key=lambda pair: pair[1].outcome.value)
+        ]
+
+
+def _blamed(judgement: Judgement) -> str:
+    return ", another culprit first" if judgement.attributed is False else ""
 
 
 def _row(name: str, counts: Counter[Outcome]) -> str:
