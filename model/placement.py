@@ -1,5 +1,6 @@
 """The placement allocator: memory during the boot, never given back (docs/spec.md §3)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,18 @@ def placement_limit(ram: tuple[PhysicalRange, ...]) -> PhysicalAddress:
         if region.start <= _ONE_MIB < region.end:
             return PhysicalAddress(min(linear_physical(WINDOW_BASE), region.end))
     return PhysicalAddress(_ONE_MIB)
+
+
+def placed(next_free: int, size_bytes: int, alignment: int, reserved: Iterable[PhysicalRange]) -> int:
+    """Where an allocation starts: the first place in no reserved range (§3.2).
+
+    The ranges ascend, so one look at each is enough.
+    """
+    start = align_up(next_free, alignment)
+    for hole in reserved:
+        if start < hole.end and hole.start < start + size_bytes:
+            start = align_up(hole.end, alignment)
+    return start
 
 
 @dataclass(slots=True)
@@ -72,11 +85,7 @@ class PlacementAllocator:
     def _kalloc(self, size_bytes: int, alignment: int) -> VirtualAddress:
         if size_bytes == 0 or self.sealed:  # §3.2, §3.4
             return VirtualAddress(0)
-        # §3.2: the first place in no reserved range. They ascend, so one look at each is enough.
-        start = align_up(self.next_free, alignment)
-        for hole in self.reserved:
-            if start < hole.end and hole.start < start + size_bytes:
-                start = align_up(hole.end, alignment)
+        start = placed(self.next_free, size_bytes, alignment, self.reserved)
         # §3.3: an end that would wrap lies behind every limit too.
         if start + size_bytes > self.limit:
             return VirtualAddress(0)

@@ -287,7 +287,7 @@ def violations(machine: Machine) -> list[Violation]:
         *_of_kernel_space(machine, kernel),
         *_of_regions(machine.regions),
         *_of_heap(machine),
-        *processes.check_list(records, machine.processes.head, stop=listed.stop),
+        *processes.check_list(records, machine.image.process_list, stop=listed.stop),
     ]
     for process, record, (space, differing) in zip(listed.nodes, records, users, strict=True):
         found += borders.check_borders(space, kernel, differing)

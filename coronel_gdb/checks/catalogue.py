@@ -240,6 +240,12 @@ PROC_PAGES: Final = Code(
     "A page is mapped outside the process's ranges, with other rights, or is missing inside them.",
 )
 
+PROC_LEFT_OUT: Final = Code(
+    "PROC004",
+    "process left out of the list",
+    "The kernel heap holds a process that g_process_list does not lead to: it never runs and never ends.",
+)
+
 TRACE_DIVERGENT: Final = Code(
     "TRACE001",
     "divergent operation",
@@ -289,6 +295,24 @@ FRAME_MANAGER: Final = Code(
 )
 LOCK_WORD: Final = Code(
     "LOCK001", "lock word damaged", "A lock is 1 or 0; this one holds something that no CPU puts there."
+)
+BOOT_VARIABLE: Final = Code(
+    "BOOT001",
+    "variable is not what the boot left",
+    "A pointer to a manager, kernel_directory_ or __placement holds something else.",
+)
+BOOT_MAP: Final = Code(
+    "BOOT002",
+    "copy of the memory map damaged",
+    "RAM or reserved ranges cannot be so, or the managers were set up by others.",
+)
+NEXT_DEVICE: Final = Code(
+    "BOOT003", "next device address wrong", "next_device_ is no address that mapio can have come to."
+)
+TRACE_RING: Final = Code(
+    "TRACE007",
+    "trace describes itself wrongly",
+    "ring_ or capacity_ is not what the boot placed, or the records do not lie where next_ says.",
 )
 FRAME_SKIPPED: Final = Code(
     "FRAME019",

@@ -6,8 +6,21 @@ from dataclasses import replace
 from coronel_gdb.report import Finding
 from model.types import PAGE_BYTES
 
+# Nothing can be found where a pointer to it is wrong.
+_OF_MANAGERS = frozenset(
+    {
+        *(f"FRAME{number:03}" for number in range(1, 20)),
+        *(f"HEAP{number:03}" for number in range(1, 14)),
+        *(f"REGION{number:03}" for number in range(1, 9)),
+        *(f"SPACE{number:03}" for number in range(1, 8)),
+        *("LAYOUT002", "LAYOUT003", "LAYOUT004", "LAYOUT005", "LAYOUT007", "LOCK001"),
+        *("PAGE006", "PAGE011", "PAGE012", "PROC001", "PROC003", "PROC004"),
+    }
+)  # fmt: skip
 # What one kind of damage leads to. The cause names the culprit best; the rest is its consequence.
 _LEADS_TO: Mapping[str, frozenset[str]] = {
+    "BOOT001": _OF_MANAGERS,
+    "BOOT002": frozenset({"BOOT001", "FRAME015", "FRAME017", "FRAME018", "LAYOUT007", "PAGE011"}),
     "SPACE001": frozenset({"LAYOUT002", "HEAP013", "SPACE002", "FRAME017", "PAGE002"}),
     "SPACE002": frozenset({"SPACE001"}),
     "SPACE004": frozenset({"PROC003"}),
@@ -33,11 +46,14 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "REGION004": frozenset({"REGION005", "REGION006"}),
     "HEAP011": frozenset({"HEAP012"}),  # a free that was refused leaves its block to nobody
     "LAYOUT001": frozenset({"LAYOUT002", "LAYOUT003", "LAYOUT004", "LAYOUT005"}),
-    "PROC001": frozenset({"FRAME015"}),
+    "PROC001": frozenset({"FRAME015", "HEAP012", "PROC004"}),
+    "PROC004": frozenset({"FRAME015", "HEAP012"}),
     "PROC002": frozenset({"PROC003"}),
 }
 _WHOLE = frozenset(
     {
+        "BOOT001",
+        "BOOT002",
         "FRAME018",
         "FRAME019",
         "HEAP011",
@@ -48,6 +64,7 @@ _WHOLE = frozenset(
         "REGION004",
         "LAYOUT001",
         "PROC001",
+        "PROC004",
     }
 )
 

@@ -6,10 +6,14 @@ from dataclasses import replace
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.report import Finding
-from model.invariants import frame_manager, locks, table_entries
+from model.invariants import boot, frame_manager, locks, table_entries
 from model.invariants.base import Violation
 
 _CODES = {
+    boot.VARIABLE: catalogue.BOOT_VARIABLE,
+    boot.NEXT_DEVICE: catalogue.NEXT_DEVICE,
+    boot.MAP: catalogue.BOOT_MAP,
+    boot.RING: catalogue.TRACE_RING,
     locks.WORD: catalogue.LOCK_WORD,
     frame_manager.MEMORY_END: catalogue.FRAME_MANAGER,
     frame_manager.NODE_COUNT: catalogue.FRAME_MANAGER,

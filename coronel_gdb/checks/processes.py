@@ -10,6 +10,7 @@ from model.invariants.base import Violation
 
 _CODES = {
     rules.LIST: catalogue.PROC_LIST,
+    rules.LISTED: catalogue.PROC_LEFT_OUT,
     rules.ORDER: catalogue.PROC_LIST,
     rules.STATE: catalogue.PROC_FIELD,
     rules.NAME: catalogue.PROC_FIELD,

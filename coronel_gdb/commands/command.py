@@ -49,6 +49,8 @@ class Context:
         """Is told how much a long command has done so far; a surface may show it."""
         self.problems = problems
         """What could not be loaded, and why, for `coronel status`."""
+        self.kept: dict[str, object] = {}
+        """What commands have found of this stop and others can use again."""
         self._profiles = {} if profiles is None else profiles
         """Profiles of earlier commands, by kernel file and its time; a surface may keep them."""
 

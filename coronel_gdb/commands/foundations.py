@@ -1,4 +1,4 @@
-"""What all other checks stand on: locks, the frame manager's set-up, and every entry of every page table."""
+"""What all other checks stand on: variables, locks, the frame manager's set-up, entries of page tables."""
 
 from collections.abc import Iterator
 
@@ -6,28 +6,81 @@ from coronel_gdb.checks.foundations import foundation_findings
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, KernelError
 from coronel_gdb.lift.activity import A_PROCESS, lock_words
-from coronel_gdb.lift.boot_map import read_boot_map
+from coronel_gdb.lift.boot_map import read_boot_map, read_map
+from coronel_gdb.lift.boot_variables import read_boot_variables
 from coronel_gdb.report import Absent, Finding, Report
-from model.address_space import STACK_END, STACK_START
-from model.invariants import frame_manager, locks, table_entries
+from model.address_space import DEVICE_BASE, DEVICE_END, STACK_END, STACK_START
+from model.invariants import boot, frame_manager, locks, table_entries
 from model.invariants.base import Violation
+from model.page_entry import Level
 from model.spaces import upper_differences
 from model.types import PAGE_BYTES
 
+_HELD = 1
 _TABLES = "entries of the page tables"
 
 
 def foundations_report(survey: Survey) -> Report:
-    """All three, each as far as it can be read."""
+    """All of it, each part as far as it can be read."""
     report = Report("memcheck", "")
+    report.findings += boot_findings(survey, report)
     report.findings += lock_findings(survey, report)
     report.findings += manager_findings(survey, report)
     report.findings += entry_findings(survey, report)
     count = len(report.findings)
     report.summary = (
-        f"{count} finding{'s' * (count != 1)}" if count else "locks, memory map and page table entries agree"
+        f"{count} finding{'s' * (count != 1)}"
+        if count
+        else "variables, locks, memory map and page table entries agree"
     )
     return report
+
+
+def boot_findings(survey: Survey, report: Report) -> list[Finding]:
+    """Variables that the boot fixed, its memory map, and what the trace says of itself."""
+    context = survey.context
+    try:
+        known = read_boot_variables(context.target, context.space, context.profile)
+    except KernelError:
+        return []  # another kernel: it has no such variables
+    except CoronelError as error:
+        report.not_checked.append(Absent("variables of the boot", str(error)))
+        return []
+    if known is None:
+        report.not_checked.append(Absent("variables of the boot", "the kernel boots"))
+        return []
+    violations = boot.check_map(known.map, known.manager, known.end)
+    if not violations:
+        violations += boot.check_variables(known.map, known.variables, known.placed, known.end)
+        if known.locked == _HELD:
+            report.not_checked.append(Absent(boot.RING.formula, "busy: a record is being written"))
+        else:
+            violations += boot.check_ring(known.ring, known.placed, known.end)
+    if known.locked > _HELD:
+        violations.append(locks.damaged(known.ring.address, known.ring.address, known.locked))
+    violations += _device_violations(survey)
+    report.checked += len(boot.ALL)
+    return foundation_findings(violations)
+
+
+def _device_violations(survey: Survey) -> list[Violation]:
+    """Where the next device goes, against the pages and tables of devices."""
+    context = survey.context
+    name = context.profile.image.get("next_device")
+    variable = context.target.symbol(name) if name else None
+    if variable is None or "page tables" in survey.changing:
+        return []
+    try:
+        kernel = survey.spaces.kernel
+        value = context.space.read_u64(variable)
+    except CoronelError:
+        return []  # other checks say that these cannot be read
+    mapped = max(
+        (run.virtual + run.size_bytes for run in kernel.runs if run.virtual >= DEVICE_BASE), default=0
+    )
+    tables = [table for table in kernel.tables if table.level == Level.PTE and table.virtual >= DEVICE_BASE]
+    tables_end = max((table.virtual + Level.PDE.span_bytes for table in tables), default=0)
+    return boot.check_next_device(int(variable), value, mapped, min(tables_end, DEVICE_END))
 
 
 def lock_findings(survey: Survey, report: Report) -> list[Finding]:
@@ -49,7 +102,7 @@ def manager_findings(survey: Survey, report: Report) -> list[Finding]:
     """What the boot fixed for good in the frame manager, against its copy of the memory map."""
     context = survey.context
     try:
-        boot = read_boot_map(context.target, context.space, context.profile)
+        known = read_boot_map(context.target, context.space, context.profile)
     except KernelError:
         return []  # another kernel: it has no such map
     except CoronelError as error:
@@ -58,12 +111,12 @@ def manager_findings(survey: Survey, report: Report) -> list[Finding]:
     report.checked += len(frame_manager.ALL)
     return foundation_findings(
         frame_manager.check_manager(
-            boot.manager,
-            boot.slots,
-            boot.range_count,
-            (boot.ram, boot.reserved),
-            boot.placement,
-            boot.node_bytes,
+            known.manager,
+            known.slots,
+            known.range_count,
+            (known.map.ram, known.map.reserved),
+            known.placement,
+            known.node_bytes,
         )
     )
 
@@ -102,10 +155,10 @@ def _memory_end(survey: Survey) -> int | None:
     """Where RAM ends by the boot's memory map; None where that cannot be read."""
     context = survey.context
     try:
-        boot = read_boot_map(context.target, context.space, context.profile)
+        known = read_map(context.target, context.space, context.profile)
     except CoronelError:
         return None
-    return max((region.end for region in boot.ram), default=None)
+    return max((region.end for region in known.ram), default=None)
 
 
 def _image_pages(survey: Survey) -> Iterator[int]:

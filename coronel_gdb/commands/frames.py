@@ -25,7 +25,7 @@ _SHOWN_ROWS = 200
 
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Lift list and spaces, judge them, and count; or say who has one frame."""
-    survey = Survey(context)
+    survey = Survey.of(context)
     if options.owner is not None and not is_held(survey.frames.manager.locked):
         return _owner(survey, value_of(context, "frames", options.owner, "--owner"))
     return frames_report(survey, options)

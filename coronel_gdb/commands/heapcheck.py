@@ -45,7 +45,7 @@ class _InHeap:
 
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Lift the wanted heaps, judge them, and say what was looked at."""
-    survey = Survey(context)
+    survey = Survey.of(context)
     if options.process is not None and (options.kernel or options.everywhere):
         raise UsageError("heapcheck: name one of --kernel, --process and --everywhere")
     if options.process is not None:

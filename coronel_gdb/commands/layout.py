@@ -20,7 +20,7 @@ _SYMBOLS = ("text_start", "text_end", "rodata_start", "rodata_end", "data_start"
 
 def run(context: Context, _: argparse.Namespace) -> Report:
     """Judge symbols, pages and structures, and list the areas."""
-    return layout_report(Survey(context))
+    return layout_report(Survey.of(context))
 
 
 def layout_report(survey: Survey) -> Report:

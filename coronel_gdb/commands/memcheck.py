@@ -18,7 +18,7 @@ from coronel_gdb.report import Absent, Report, Table
 
 def run(context: Context, _: argparse.Namespace) -> Report:
     """Run all checks on one survey; a check that cannot run is a row, not an end."""
-    survey = Survey(context)
+    survey = Survey.of(context)
     report = Report("memcheck", "")
     rows: list[tuple[object, ...]] = []
 

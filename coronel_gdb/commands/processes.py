@@ -7,10 +7,11 @@ from coronel_gdb.checks.ownership import border_findings, marked_findings, owner
 from coronel_gdb.checks.processes import process_findings
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
+from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.activity import A_PROCESS
 from coronel_gdb.lift.all_spaces import LiftedSpaces, UserSpace
 from coronel_gdb.lift.ledger import gather
-from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
+from coronel_gdb.lift.processes import lift_processes, unlisted
 from coronel_gdb.lift.regions import lift_list
 from coronel_gdb.report import Absent, Finding, Report, Table
 from model.address_space import USER_HEAP_START
@@ -25,7 +26,7 @@ _STATES = {0: "ready", 1: "paused", 2: "ended"}
 
 def run(context: Context, _: argparse.Namespace) -> Report:
     """Lift the list and all spaces, judge both, and say what each process has."""
-    survey = Survey(context)
+    survey = Survey.of(context)
     profile = context.profile
     survey.listed = lift_processes(context.target, context.space, profile)  # must exist here
     return processes_report(survey)
@@ -39,7 +40,7 @@ def processes_report(survey: Survey) -> Report:
     findings = report.findings
     still = survey.stands_still(report, "processes", A_PROCESS, "page tables")
     if still:
-        findings += list_findings(context, listed, spaces) + isolation_findings(context, spaces)
+        findings += list_findings(survey) + isolation_findings(context, spaces)
     count = len(listed.processes)
     entries = sum(len(space.tables) for space in spaces.all)
     processes = f"{count} process{'es' * (count != 1)}" if count else "no process"
@@ -76,13 +77,25 @@ def processes_report(survey: Survey) -> Report:
     return report
 
 
-def list_findings(context: Context, listed: LiftedProcesses, spaces: LiftedSpaces) -> list[Finding]:
+def list_findings(survey: Survey) -> list[Finding]:
     """What is wrong with the list, with a process's own fields, or with its pages against them."""
-    violations: list[Violation] = rules.check_list(listed.processes, listed.head, stop=listed.stop)
-    for user in spaces.users:
+    listed, users = survey.listed, survey.spaces.users
+    violations: list[Violation] = rules.check_list(listed.processes, listed.variable, stop=listed.stop)
+    violations += rules.check_listed(listed.processes, (listed.variable, listed.head), _left_out(survey))
+    for user in users:
         violations += rules.check_fields(user.process)
-    violations += page_violations(context, spaces.users)
+    violations += page_violations(survey.context, users)
     return process_findings(violations)
+
+
+def _left_out(survey: Survey) -> list[tuple[int, int]]:
+    """Processes that the heap holds and the list does not; none where the heap cannot be read."""
+    if "kernel heap" in survey.changing:
+        return []
+    try:
+        return list(unlisted(survey.listed, survey.heap.image, survey.context.profile))
+    except CoronelError:
+        return []
 
 
 def page_violations(context: Context, users: Iterable[UserSpace]) -> Iterator[Violation]:

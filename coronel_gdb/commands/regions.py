@@ -19,7 +19,7 @@ from model.spaces import Space
 
 def run(context: Context, _: argparse.Namespace) -> Report:
     """Lift the lists, judge them, and list the kernel's."""
-    return regions_report(Survey(context))
+    return regions_report(Survey.of(context))
 
 
 def regions_report(survey: Survey) -> Report:

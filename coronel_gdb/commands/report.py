@@ -29,7 +29,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
         report.findings += replayed.findings
         report.not_checked += replayed.not_checked
         report.checked += replayed.checked
-    draw(Survey(context), report)
+    draw(Survey.of(context), report)
     count = len(report.findings)
     verdict = f"{count} finding{'s' * (count != 1)}" if count else "no finding"
     unknown = f", {len(report.not_checked)} not checkable" if report.not_checked else ""

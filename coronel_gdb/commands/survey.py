@@ -27,6 +27,13 @@ class Survey:
         self.unread = False
         """Whether there may be processes that nothing is known of."""
 
+    @classmethod
+    def of(cls, context: Context) -> "Survey":
+        """The one that all commands of a context share: what one has read, the next one need not."""
+        survey = context.kept.setdefault("survey", cls(context))
+        assert isinstance(survey, cls)
+        return survey
+
     @cached_property
     def frames(self) -> LiftedFrames:
         """The list of free frames."""
@@ -57,7 +64,7 @@ class Survey:
         except ReadFault as error:
             self.absent.append(Absent("processes", str(error)))
             self.unread = True
-        return LiftedProcesses(VirtualAddress(0))
+        return LiftedProcesses(VirtualAddress(0), VirtualAddress(0))
 
     @cached_property
     def spaces(self) -> LiftedSpaces:

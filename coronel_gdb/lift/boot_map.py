@@ -7,6 +7,7 @@ from coronel_gdb.lift.frames import read_manager
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
+from model.invariants import boot
 from model.memory import PhysicalRange
 from model.records import FrameManager
 from model.types import PhysicalAddress
@@ -14,13 +15,12 @@ from model.types import PhysicalAddress
 
 @dataclass(frozen=True, slots=True)
 class BootMap:
-    """RAM and reserved ranges of the boot, `placement` as it was sealed, and the manager as it is now.
+    """The memory map of the boot, `placement` as it was sealed, and the manager as it is now.
 
     `slots` are all places of its `ranges_`, of which it says that `range_count` are in use.
     """
 
-    ram: tuple[PhysicalRange, ...]
-    reserved: tuple[PhysicalRange, ...]
+    map: boot.BootMap
     placement: int
     manager: FrameManager
     slots: tuple[tuple[int, int], ...]
@@ -30,25 +30,41 @@ class BootMap:
 
 def read_boot_map(target: Target, space: AddressSpace, profile: ResolvedProfile) -> BootMap:
     """`KernelError` for a kernel that keeps no memory map; `ReadFault`, `NotInitialised` as they say."""
-    boot, name = profile.boot_map, profile.image.get("placement")
-    variable = target.symbol(boot.symbol) if boot else None
+    name = profile.image.get("placement")
     placement = target.symbol(name) if name else None
-    if boot is None or variable is None or placement is None:
+    if placement is None:
         raise KernelError("the kernel keeps no copy of its memory map")
-    data = space.read(variable, boot.structure.size_bytes)
-    counts = boot.structure.decode(data)
+    known = read_map(target, space, profile)
     manager = read_manager(target, space, profile.frames)
     structure = profile.frames.manager
     raw = space.read(manager.address, structure.size_bytes)
     flat = structure.array(raw, "ranges")
     return BootMap(
-        _ranges(boot.structure.array(data, "ram"), counts["ram_count"]),
-        _ranges(boot.structure.array(data, "reserved"), counts["reserved_count"]),
+        known,
         space.read_u64(placement),
         manager,
         tuple(zip(flat[::2], flat[1::2], strict=True)),
         structure.decode(raw)["range_count"],
         profile.frames.node.size_bytes,
+    )
+
+
+def read_map(target: Target, space: AddressSpace, profile: ResolvedProfile) -> boot.BootMap:
+    """The kernel's copy of the memory map; `KernelError` for a kernel that keeps none."""
+    variable = profile.boot_map
+    address = target.symbol(variable.symbol) if variable else None
+    if variable is None or address is None:
+        raise KernelError("the kernel keeps no copy of its memory map")
+    structure = variable.structure
+    data = space.read(address, structure.size_bytes)
+    counts = structure.decode(data)
+    ram, reserved = counts["ram_count"], counts["reserved_count"]
+    return boot.BootMap(
+        int(address),
+        _ranges(structure.array(data, "ram"), ram),
+        _ranges(structure.array(data, "reserved"), reserved),
+        ram,
+        reserved,
     )
 
 

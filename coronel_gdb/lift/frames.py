@@ -129,7 +129,11 @@ def follow_frames(
 
 def read_manager(target: Target, space: AddressSpace, profile: ListProfile) -> FrameManager:
     """The manager object alone."""
-    address = located(target, space, profile, "physical manager")
+    return manager_at(located(target, space, profile, "physical manager"), space, profile)
+
+
+def manager_at(address: VirtualAddress, space: AddressSpace, profile: ListProfile) -> FrameManager:
+    """The manager object at an address; `ReadFault` where it cannot be read."""
     data = space.read(address, profile.manager.size_bytes)
     values = profile.manager.decode(data)
     flat = profile.manager.array(data, "ranges")

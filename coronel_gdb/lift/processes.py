@@ -1,8 +1,10 @@
 """The processes of the kernel as records, in list order, each with what it says it has in its lower half."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import KernelError, ReadFault
+from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.regions import region_manager
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ProcessProfile, ResolvedProfile
@@ -16,8 +18,9 @@ _MOST_PROCESSES = 1 << 16  # a longer list is damage: nobody reads it, and no ke
 
 @dataclass(slots=True)
 class LiftedProcesses:
-    """The processes in list order; `stop` is the pointer at which following them ended (0: null)."""
+    """The processes in list order, from `variable` on; `stop` is where following them ended (0: null)."""
 
+    variable: VirtualAddress
     head: VirtualAddress
     processes: list[Process] = field(default_factory=list)
     stop: int = 0
@@ -35,7 +38,7 @@ def lift_processes(target: Target, space: AddressSpace, profile: ResolvedProfile
     variable = target.symbol(profile.processes.head)
     if variable is None:
         raise KernelError(f"no processes here: the kernel has no symbol {profile.processes.head}")
-    lifted = LiftedProcesses(VirtualAddress(space.read_u64(variable)))
+    lifted = LiftedProcesses(variable, VirtualAddress(space.read_u64(variable)))
     size = profile.processes.process.size_bytes
     seen: set[int] = set()
     at = int(lifted.head)
@@ -56,6 +59,27 @@ def lift_processes(target: Target, space: AddressSpace, profile: ResolvedProfile
         lifted.processes.append(process)
         at = process.next
     return lifted
+
+
+def unlisted(lifted: LiftedProcesses, image: Image, profile: ResolvedProfile) -> Iterator[tuple[int, int]]:
+    """Address and pid of every process in a used block of the kernel heap that the list does not have."""
+    layout, rules = profile.processes, profile.heap.rules
+    if layout is None:
+        return
+    structure, header = layout.process, rules.header_bytes
+    listed = {process.address for process in lifted.processes}
+    mark = int(USER_STACK_END).to_bytes(structure.members["stack_end"].size_bytes, "little")
+    for at in image.find(mark, image.start):
+        address = at - structure.offset("stack_end")
+        head = image.bytes_at(address - header, header)
+        data = image.bytes_at(address, structure.size_bytes)
+        if address in listed or head is None or data is None or not is_aligned(address, 16):
+            continue
+        block = profile.heap.block.decode(head)
+        used = block["magic"] == rules.magic_used and structure.size_bytes <= block["size"]
+        process = _process(VirtualAddress(address), data, layout, profile)
+        if used and process.pid and _is_one(process):
+            yield address, process.pid
 
 
 def _is_one(process: Process) -> bool:

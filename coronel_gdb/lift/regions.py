@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from coronel_gdb.errors import ReadFault
 from coronel_gdb.lift.pointer import located
-from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.lift.space import AddressSpace, Pages
 from coronel_gdb.profiles.schema import ListProfile, Structure
 from coronel_gdb.protocols import Target
 from model.records import Region, RegionManager
-from model.types import VirtualAddress
+from model.types import VirtualAddress, is_aligned
 
+_NODE_ALIGNMENT = 16  # §6.2, §7.1: in a page of nodes, or in a block
 _MOST_NODES = 1 << 18  # twice what the kernel itself follows (§6.1)
 
 
@@ -60,15 +60,10 @@ def lift_list(manager: RegionManager, space: AddressSpace, structure: Structure)
 def _follow(manager: RegionManager, at: int, space: AddressSpace, structure: Structure) -> LiftedRegions:
     lifted = LiftedRegions(manager)
     seen: set[int] = set()
+    pages = Pages(space)
     while at:
-        try:
-            raw = (
-                None
-                if at in seen or len(seen) == _MOST_NODES
-                else space.read(VirtualAddress(at), structure.size_bytes)
-            )
-        except ReadFault:
-            raw = None
+        fits = at not in seen and len(seen) < _MOST_NODES and is_aligned(at, _NODE_ALIGNMENT)
+        raw = pages.read(at, structure.size_bytes) if fits else None
         if raw is None:
             lifted.stop = at
             break

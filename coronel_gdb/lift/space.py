@@ -161,6 +161,31 @@ class AddressSpace:
         return min(stop, end)
 
 
+class Pages:
+    """Small pieces of a space, for whoever follows a list: a page is read once, whole."""
+
+    def __init__(self, space: AddressSpace) -> None:
+        self._space = space
+        self._pages: dict[int, bytes | None] = {}
+
+    def read(self, address: int, size_bytes: int) -> bytes | None:
+        """The bytes there, None where any of them cannot be read."""
+        start = align_down(address, PAGE_BYTES)
+        offset = address - start
+        if offset + size_bytes > PAGE_BYTES:
+            return self._read(address, size_bytes)
+        if start not in self._pages:
+            self._pages[start] = self._read(start, PAGE_BYTES)
+        data = self._pages[start]
+        return data and data[offset : offset + size_bytes]
+
+    def _read(self, address: int, size_bytes: int) -> bytes | None:
+        try:
+            return self._space.read(VirtualAddress(address), size_bytes)
+        except ReadFault:
+            return None
+
+
 def _next_address(at: int, fault: PageFault, levels: int) -> int:
     """The first address behind `at` that the same fault does not decide."""
     if fault.level is None:  # not canonical: go on where the upper half begins

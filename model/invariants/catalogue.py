@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from model.invariants import (
+    boot,
     borders,
     frame_manager,
     frames,
@@ -25,6 +26,7 @@ from model.invariants.base import Invariant
 NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
     "Memory map": memory_map.ALL,
     "Placement area": placement.ALL,
+    "What the boot fixed": boot.ALL,
     "Physical frames": (*frame_manager.ALL, *frames.ALL),
     "Owners of frames": ownership.ALL,
     "Paging": (*paging.ALL, *table_entries.ALL),

@@ -154,7 +154,8 @@ def check_kernel_pages(kernel: Space, areas: Sequence[Area]) -> list[Violation]:
     """Judge every page of the kernel half against the areas."""
     violations: list[Violation] = []
     allowed = [area for area in areas if area.rights]
-    covered = [0] * len(allowed)
+    missing: list[list[tuple[int, int]]] = [[] for _ in allowed]
+    reached = [area.start for area in allowed]
     for run in kernel.runs:
         if not run.virtual >> 63:
             continue
@@ -166,17 +167,18 @@ def check_kernel_pages(kernel: Space, areas: Sequence[Area]) -> list[Violation]:
             if start > at:
                 violations.append(_misplaced(at, start, run))
             at = stop
-            covered[number] += stop - start
+            if start > reached[number]:
+                missing[number].append((reached[number], start))
+            reached[number] = stop
             violations += _in_area(run, start, area)
         if at < end:
             violations.append(_misplaced(at, end, run))
     for number, area in enumerate(allowed):
-        missing = area.end - area.start - covered[number]
-        if area.linear and missing > 0:
-            because = f"{missing // PAGE_BYTES} pages of {area.name} [{area.start:#x}, {area.end:#x})"
-            violations.append(
-                Violation(MISSING, area.start, area.name, covered[number], area.end - area.start, because)
-            )
+        if reached[number] < area.end:
+            missing[number].append((reached[number], area.end))
+        for start, end in missing[number] if area.linear else ():
+            because = f"{(end - start) // PAGE_BYTES} pages from there, of [{area.start:#x}, {area.end:#x})"
+            violations.append(Violation(MISSING, start, area.name, 0, end - start, because))
     return violations
 
 

@@ -53,7 +53,11 @@ PAGE_MISSING: Final = Invariant(
     "§14.3, §15.3, §15.5",
 )
 
-PER_LIST: Final = (LIST,)
+LISTED: Final = Invariant(
+    "process.listed", "every process that the heap holds is in the list", "§14.2: until its end"
+)
+
+PER_LIST: Final = (LIST, LISTED)
 PER_PROCESS: Final = (ORDER, STATE, NAME, DIRECTORY, RANGES, PAGE_PLACE, PAGE_RIGHTS, PAGE_MISSING)
 ALL: Final = (*PER_LIST, *PER_PROCESS)
 
@@ -69,11 +73,11 @@ class Area:
     executable: bool = False
 
 
-def check_list(processes: Sequence[Process], head: int, *, stop: int) -> list[Violation]:
-    """Judge the list itself; `stop` is the pointer at which following it ended, 0 for null."""
+def check_list(processes: Sequence[Process], variable: int, *, stop: int) -> list[Violation]:
+    """Judge the list that begins with the pointer `variable`; following it ended at `stop`, 0 for null."""
     violations = []
     if stop:
-        last = processes[-1].address if processes else head
+        last = processes[-1].address if processes else variable
         again = any(process.address == stop for process in processes)
         because = (
             "it is in the list already: the list is a cycle" if again else "no process can be read there"
@@ -93,6 +97,22 @@ def check_list(processes: Sequence[Process], head: int, *, stop: int) -> list[Vi
                 Violation(DIRECTORY, process.address, "page_directory_", directory, None, because)
             )
         directories.setdefault(directory, process.pid)
+    return violations
+
+
+def check_listed(
+    processes: Sequence[Process], head: tuple[int, int], found: Iterable[tuple[int, int]]
+) -> list[Violation]:
+    """Judge that nothing is left out: `found` are address and pid of processes that the list does not have.
+
+    The subject is what should lead there: the process before it by pid, or `head`, a variable and its value.
+    """
+    violations = []
+    for address, pid in found:
+        before = max((p for p in processes if p.pid < pid), key=lambda p: p.pid, default=None)
+        subject, value = (before.address, before.next) if before else head
+        because = f"the heap holds process {pid} at {address:#x}, which the list leaves out"
+        violations.append(Violation(LISTED, subject, "next", value, address, because))
     return violations
 
 
@@ -155,7 +175,7 @@ def areas(process: Process, free_mmap: Iterable[Region]) -> list[Area]:
 def check_pages(space: Space, said: Sequence[Area]) -> list[Violation]:
     """Judge the lower half of a process's tables against the areas that it says it has."""
     violations = []
-    covered: dict[int, int] = {}
+    reached = [area.start for area in said]
     for run in space.runs:
         if run.virtual >> 63:
             continue
@@ -170,18 +190,24 @@ def check_pages(space: Space, said: Sequence[Area]) -> list[Violation]:
             if start > at:
                 violations.append(_misplaced(at, start, run.entry))
             at = stop
-            covered[number] = covered.get(number, 0) + stop - start
+            if start > reached[number]:
+                violations.append(_missing(area, reached[number], start))
+            reached[number] = stop
             if not _allowed(run.rights, area):
                 because = f"it is {area.name}, [{area.start:#x}, {area.end:#x})"
                 violations.append(Violation(PAGE_RIGHTS, start, "entry", run.entry, None, because))
         if at < end:
             violations.append(_misplaced(at, end, run.entry))
     for number, area in enumerate(said):
-        missing = area.end - area.start - covered.get(number, 0)
-        if missing > 0:
-            because = f"{missing // PAGE_BYTES} pages of [{area.start:#x}, {area.end:#x}) are not mapped"
-            violations.append(Violation(PAGE_MISSING, area.start, area.name, 0, None, because))
+        if reached[number] < area.end:
+            violations.append(_missing(area, reached[number], area.end))
     return violations
+
+
+def _missing(area: Area, start: int, end: int) -> Violation:
+    pages = (end - start) // PAGE_BYTES
+    because = f"{pages} pages from there, of [{area.start:#x}, {area.end:#x}), are not mapped"
+    return Violation(PAGE_MISSING, start, area.name, 0, None, because)
 
 
 def _misplaced(start: int, end: int, entry: int) -> Violation:

@@ -65,6 +65,11 @@ def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: in
     if regions and regions[0].prev:
         because = f"that node says that {regions[0].prev:#x} comes before it"
         violations.append(Violation(FIRST, manager.address, "first", manager.first, None, because))
+    elif any(violation.subject == manager.first for violation in violations) and not _is_known(
+        manager.first, manager, regions
+    ):
+        because = "no region lies there, and nothing else leads to it"
+        violations.append(Violation(FIRST, manager.address, "first", manager.first, None, because))
     last = regions[-1].node if regions else 0
     if stop:
         again = stop in {region.node for region in regions}
@@ -84,6 +89,11 @@ def unkept(manager: RegionManager) -> list[tuple[Invariant, str]]:
     pool = ((SPARE, "spare"), (SPARE_COUNT, "spare_count"), (APART, "spare"))
     found = {rule: field for rule, field in (*needs, *pool) if field in manager.unkept}
     return list(found.items())
+
+
+def _is_known(node: int, manager: RegionManager, regions: Sequence[Region]) -> bool:
+    """Whether another link than first_ leads to a node: last_, or the one of its neighbour."""
+    return manager.last == node or (len(regions) > 1 and regions[1].prev == node)
 
 
 def check_spares(

@@ -60,7 +60,7 @@ def audit(context: Context, known: Sequence[Opened], wanted: Sequence[Opened], r
 
 def _described(context: Context) -> tuple[Survey | None, str]:
     """The kernel's spaces when docs/spec.md describes it and §2 holds already, else why not."""
-    survey = Survey(context)
+    survey = Survey.of(context)
     try:
         return (survey, "") if survey.spaces else (None, "")
     except CoronelError as error:

@@ -9,6 +9,7 @@ from coronel_gdb.backends.qemu_host import QemuTarget
 from coronel_gdb.backends.qmp import Qmp
 from coronel_gdb.commands.command import Context
 from coronel_gdb.errors import CoronelError
+from coronel_gdb.profiles.schema import ResolvedProfile
 from lab.corpus.judge import _COMMANDS, runnable
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, KERNEL_ELF, ROOT
@@ -38,11 +39,14 @@ def stops(name: str, random: Random, count: int, memory: str = "64M") -> Iterato
     with Machine(BOOT_ELF, append, memory=memory, cpus=scenario.cpus, extra=extra) as machine:
         machine.wait_for_serial("coronel: ready")
         qmp = Qmp(machine.qmp_socket)
+        target, profiles = QemuTarget(qmp, KERNEL_ELF), dict[object, ResolvedProfile]()
+        assert target.running  # asked now: then `reread` forgets the registers, the way to the memory stays
         try:
             for number in range(count):
                 sleep(random.uniform(0.0005, 0.01))
                 machine.monitor("stop")
-                said = look(Context(QemuTarget(qmp, KERNEL_ELF)), append)
+                assert target.reread()
+                said = look(Context(target, profiles=profiles), append)
                 if any(text.startswith(ALARM) for text in said):
                     KEPT.mkdir(parents=True, exist_ok=True)
                     machine.monitor(f"dump-guest-memory {KEPT / f'{name}-{seed}-{number}.core'}")

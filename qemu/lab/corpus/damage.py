@@ -126,6 +126,8 @@ def cases(snapshot: Snapshot, found: list[Place], random: Random, count: int) ->
 
 _COUNTERS_OF_REFUSALS = "counts refusals, nothing in memory can say how many there were"
 _LAST_STATE = 2
+_ONE_MIB = 1 << 20
+_BUSY = {"paging::lock_": 1, "g_process_changes": 1 << 10}
 _SILENT_FIELDS = {
     ("heap", "errors"): _COUNTERS_OF_REFUSALS,
     ("frame manager", "errors"): _COUNTERS_OF_REFUSALS,
@@ -138,9 +140,24 @@ _SILENT_FIELDS = {
 }
 
 
+def _silent_boot(place: Place, field: str, old: int, new: int) -> str:
+    """The same of what the boot left."""
+    if place.noun == "variable" and 0 < new <= _BUSY.get(field, 0):
+        return "what the word holds while something is being changed: busy, and said so"
+    if place.noun == "memory map" and field in ("ram", "reserved") and not place.counts:
+        return "behind the count of a list of ranges: nobody reads it"
+    if place.noun == "memory map" and field == "ram" and max(old, new) < _ONE_MIB and not new & 0xFFF:
+        return "RAM below the first MiB is never managed: the boot's copy is the only one that knows of it"
+    if place.noun == "trace" and field == "capacity" and -(-old // 64) == -(-new // 64):
+        return "a ring of as many pages, of which the last records are not written yet"
+    return ""
+
+
 def _silent(place: Place, old: int, new: int) -> str:
     """Why a change has no consequence that memory could show."""
     field = place.field.split("[")[0]
+    if why := _silent_boot(place, field, old, new):
+        return why
     if (place.noun, field) in _SILENT_FIELDS:
         return _SILENT_FIELDS[place.noun, field]
     if field in ("locked", "heap_locked") and new == 1:

@@ -1,7 +1,7 @@
 """Where the kernel keeps what can be damaged: every field of every structure of one snapshot."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 from typing import TypeVar
@@ -29,7 +29,8 @@ _MOST = 200  # places of one noun in a snapshot; which ones is drawn
 class Place:
     """One field: of `noun`, at address `structure` (a table entry: physical), in memory at `physical`.
 
-    `names` are addresses by which a finding may call the damaged structure.
+    `names` are addresses by which a finding may call the damaged structure. `counts` is off for a place of
+    an array behind what is in use of it.
     """
 
     noun: str
@@ -38,6 +39,7 @@ class Place:
     physical: int
     size_bytes: int
     names: frozenset[int]
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,11 @@ def _variables(context: Context) -> Iterator[Place]:
         assert variable is not None
         at = symbol(variable.symbol)
         assert at is not None, f"the kernel has no {variable.symbol}"
-        yield from _fields(noun, variable.structure, at, space)
+        values = variable.structure.decode(space.read(at, variable.structure.size_bytes))
+        for place in _fields(noun, variable.structure, at, space):
+            name, _, index = place.field.partition("[")
+            number = int(index.rstrip("]") or 0)
+            yield replace(place, counts=number < 2 * values.get(f"{name}_count", 1))
 
 
 def _windows(context: Context, random: Random) -> Iterator[Place]:

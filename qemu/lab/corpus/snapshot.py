@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.commands.command import Context
+from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import PhysicalMemory
 from lab.paths import KERNEL_ELF
 from lab.programs import modules
@@ -93,11 +94,12 @@ class Snapshot:
     def __init__(self, name: str, target: DumpTarget) -> None:
         self.name = name
         self._target = target
-        self.healthy = Context(target)
+        self._profiles: dict[object, ResolvedProfile] = {}
+        self.healthy = Context(target, profiles=self._profiles)
 
     def damaged(self, patches: Mapping[int, bytes]) -> Context:
         """The same stop with other bytes at some physical addresses."""
-        return Context(DamagedTarget(self._target, patches))
+        return Context(DamagedTarget(self._target, patches), profiles=self._profiles)
 
     def bytes_at(self, physical: int, size_bytes: int) -> bytes:
         """What the snapshot holds there."""
