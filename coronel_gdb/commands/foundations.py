@@ -13,7 +13,7 @@ from model.address_space import DEVICE_BASE, DEVICE_END, STACK_END, STACK_START
 from model.invariants import boot, frame_manager, locks, table_entries
 from model.invariants.base import Violation
 from model.page_entry import Level
-from model.spaces import upper_differences
+from model.spaces import Space, upper_differences
 from model.types import PAGE_BYTES
 
 _HELD = 1
@@ -146,7 +146,10 @@ def _broken_entries(survey: Survey) -> Iterator[Violation]:
         user = walked is not spaces.kernel
         yield from table_entries.check_entries(walked, space.table, user=user, ram_end=end)
     kernel = spaces.kernel.root
-    yield from table_entries.missing_entries(_image_pages(survey), survey.context.space_of(kernel).translate)
+    image = list(_image_spans(survey))
+    if not all(_is_mapped(spaces.kernel, start, end) for start, end in image):
+        pages = (page for start, end in image for page in range(start, end, PAGE_BYTES))
+        yield from table_entries.missing_entries(pages, survey.context.space_of(kernel).translate)
     for slot in upper_differences(space.table, space.root, kernel) or ():
         yield table_entries.top_entry(space.root, kernel, slot, space.table)
 
@@ -161,8 +164,17 @@ def _memory_end(survey: Survey) -> int | None:
     return max((region.end for region in known.ram), default=None)
 
 
-def _image_pages(survey: Survey) -> Iterator[int]:
-    """The pages of code, constants, data and stack, by the symbols of the kernel's file."""
+def _is_mapped(space: Space, start: int, end: int) -> bool:
+    """Whether all of [start, end) is mapped; runs ascend."""
+    at = start
+    for run in space.runs:
+        if run.virtual <= at < run.virtual + run.size_bytes:
+            at = run.virtual + run.size_bytes
+    return at >= end
+
+
+def _image_spans(survey: Survey) -> Iterator[tuple[int, int]]:
+    """Where code, constants, data and stack lie, by the symbols of the kernel's file."""
     image, symbol = survey.context.profile.image, survey.context.target.symbol
     for first, last in (
         ("text_start", "text_end"),
@@ -171,5 +183,5 @@ def _image_pages(survey: Survey) -> Iterator[int]:
     ):
         start, end = (symbol(image[role]) if role in image else None for role in (first, last))
         if start is not None and end is not None:
-            yield from range(start, end, PAGE_BYTES)
-    yield from range(STACK_START, STACK_END, PAGE_BYTES)
+            yield int(start), int(end)
+    yield STACK_START, STACK_END
