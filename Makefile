@@ -10,6 +10,7 @@ SECONDS  ?= 60
 EXAMPLES ?= 100000
 CASES    ?= 3000
 CLEAN    ?= 10000
+BUGS     ?= 3
 CORPUS_SEED ?= 1
 
 # qemu/ is no package, its folder `lab` is.
@@ -61,8 +62,8 @@ lint: setup ## the checks that run nothing: format, lint, types, imports
 differential: kernel ## model against kernel, random operations for SECONDS=60
 	@$(PYTHON) -m lab differential --seconds '$(SECONDS)'
 
-corpus: kernel ## seeded damages and healthy stops, judged by all commands (CASES=3000 CLEAN=10000 CORPUS_SEED=1 WRITE=--write)
-	@$(PYTHON) -m lab corpus --cases '$(CASES)' --clean '$(CLEAN)' --seed '$(CORPUS_SEED)' $(WRITE)
+corpus: kernel ## seeded damages, real bugs and healthy stops, judged by all commands (CASES=3000 BUGS=3 CLEAN=10000 CORPUS_SEED=1 WRITE=--write)
+	@$(PYTHON) -m lab corpus --cases '$(CASES)' --bugs '$(BUGS)' --clean '$(CLEAN)' --seed '$(CORPUS_SEED)' $(WRITE)
 
 bench: kernel ## figures of this machine: the kernel's heap, GDB's start
 	@$(PYTHON) -m lab bench

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import FrameType
 
@@ -42,26 +42,45 @@ class _TooLong(BaseException):
     """A command went on beyond its time; no command can swallow it."""
 
 
-def judge(context: Context, case: Case) -> Judgement:
-    """Run every command; the best that any of them says counts, a crash or hang of any is one."""
-    findings: list[Finding] = []
-    refusals: list[str] = []
+@dataclass(slots=True)
+class Said:
+    """All that the commands said about one stop; `failed` is the crash or hang at which they ended."""
+
+    findings: list[Finding] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    failed: Judgement | None = None
+
+
+def ask(context: Context) -> Said:
+    """Run every command."""
+    said = Said()
     for name, arguments in runnable():
         try:
             with _at_most(_SECONDS):
                 report = _COMMANDS[name].run(context, _COMMANDS[name].parse(arguments.split()))
         except CoronelError as error:
-            refusals.append(f"{name}: {error}")
+            said.refusals.append(f"{name}: {error}")
             continue
         except _TooLong:
-            return Judgement(Outcome.HUNG, detail=f"{name} went on for {_SECONDS} s")
+            said.failed = Judgement(Outcome.HUNG, detail=f"{name} went on for {_SECONDS} s")
+            return said
         except Exception as error:  # any other exception is a crash, and what it was is the point
-            return Judgement(Outcome.CRASHED, detail=f"{name}: {type(error).__name__}: {error}")
-        findings += report.findings
-        refusals += [f"{name}: {absent.what}: {absent.why}" for absent in report.not_checked]
+            said.failed = Judgement(Outcome.CRASHED, detail=f"{name}: {type(error).__name__}: {error}")
+            return said
+        said.findings += report.findings
+        said.refusals += [f"{name}: {absent.what}: {absent.why}" for absent in report.not_checked]
+    return said
+
+
+def judge(context: Context, case: Case) -> Judgement:
+    """The best that any command says of a case counts; a crash or hang of any is one."""
+    said = ask(context)
+    if said.failed:
+        return said.failed
+    findings, refusals = said.findings, said.refusals
     attributed = None
     if case.culprit is not None:
-        suspects = [_suspect(finding) for finding in findings if finding.subject in case.names]
+        suspects = [suspect(finding) for finding in findings if finding.subject in case.names]
         attributed = bool(suspects) and suspects[0] == case.culprit
     if any(numbers(finding) & case.names for finding in findings):
         return Judgement(Outcome.FOUND, attributed)
@@ -86,9 +105,10 @@ def runnable() -> list[tuple[str, str]]:
 _COMMANDS = {command.name: command for command in commands()}
 
 
-def _suspect(finding: Finding) -> object:
-    suspect = finding.data.get("suspect")
-    return suspect.get("block") if isinstance(suspect, Mapping) else None
+def suspect(finding: Finding) -> object:
+    """The block that the finding suspects first, None when it suspects none."""
+    first = finding.data.get("suspect")
+    return first.get("block") if isinstance(first, Mapping) else None
 
 
 def _numbers(value: object) -> Iterator[int]:

@@ -12,7 +12,7 @@ from random import Random
 import numpy  # noqa: F401  # loaded, it is used for small structures as well
 
 from coronel_gdb.lift.bulk import plain
-from lab.corpus import clean
+from lab.corpus import bugs, clean
 from lab.corpus.damage import cases
 from lab.corpus.judge import judge
 from lab.corpus.places import places
@@ -104,6 +104,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="corpus")
     parser.add_argument("--cases", type=int, default=3000, help="damages to inject")
     parser.add_argument("--clean", type=int, default=10000, help="random stops of healthy kernels")
+    parser.add_argument("--bugs", type=int, default=bugs.ROUNDS, help="runs of every buggy scenario")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="keep the figures in docs/detection.md")
     options = parser.parse_args(list(arguments))
@@ -111,16 +112,24 @@ def main(arguments: Sequence[str] = ()) -> int:
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         if options.cases:
             tally = injected(pool, options.cases, options.seed)
-            head = f"`make corpus CASES={options.cases} CLEAN=0 CORPUS_SEED={options.seed}`:"
+            head = f"`make corpus CASES={options.cases} CLEAN=0 BUGS=0 CORPUS_SEED={options.seed}`:"
             summary = [f"- {line}" for line in tally.summary()]
             _tell("damages", [head, "", *summary, "", *tally.lines()], keep=options.write)
             print("\n".join(tally.wrong_ones()))
             good = tally.sound
+        if options.bugs:
+            found = list(bugs.run_bugs(options.seed, options.bugs))
+            head = f"`make corpus CASES=0 CLEAN=0 BUGS={options.bugs} CORPUS_SEED={options.seed}`:"
+            _tell("bugs", [head, "", *bugs.table(found)], keep=options.write)
+            for bug in found:
+                if bug.is_wrong:
+                    print(f"{bug.scenario} not as noted: {bug.command_line}: {bug.codes} {bug.said.failed}")
+            good = good and not any(bug.is_wrong for bug in found)
         if options.clean:
             stops, said = healthy(pool, options.clean, options.seed)
             alarms = [text for text in said if text.startswith(clean.ALARM)]
             busy = sum(count for text, count in said.items() if text.startswith("could not check"))
-            head = f"`make corpus CASES=0 CLEAN={options.clean} CORPUS_SEED={options.seed}`:"
+            head = f"`make corpus CASES=0 BUGS=0 CLEAN={options.clean} CORPUS_SEED={options.seed}`:"
             figures = (
                 f"- {stops:,} random stops of healthy kernels ({', '.join(clean.LONG)}): "
                 f"{sum(said[alarm] for alarm in alarms):,} false alarms; {said['clean']:,} reports without a "
