@@ -216,6 +216,7 @@ def check_ring(ring: Ring, where: Placed, end: int) -> list[Violation]:
             if number != wanted:
                 because = f"in the place of {place} lies {_record(number)}, not {_record(wanted)}"
                 broken("next", ring.next, None, because)
+                break
     return violations
 
 

@@ -169,3 +169,27 @@ def test_a_damaged_table_is_not_called_isolated() -> None:
     answer = report(side, "processes")
     assert answer["exit_code"] != 0
     assert any("0xffffffff000" in absent["why"] for absent in answer["not_checked"])
+
+
+@pytest.mark.parametrize("left_out", [0, 1, 2])
+def test_a_process_that_the_list_leaves_out_is_found_and_what_should_lead_to_it(left_out: int) -> None:
+    side = user_side("alpha", "beta", "gamma")
+    lost = side.processes[left_out]
+    if left_out:
+        before = side.processes[left_out - 1]
+        before.set("next", lost.get("next"))
+        subject = before.address
+    else:
+        side.machine.memory.write_u64(side.head, lost.get("next"))
+        subject = side.head
+    (finding,) = [each for each in report(side, "processes")["findings"] if each["code"] == "PROC004"]
+    (place,) = finding["places"]
+    assert (finding["subject"], place["expected"]) == (subject, lost.address)
+
+
+def test_a_process_that_has_ended_is_left_out_rightly() -> None:
+    side = user_side("alpha", "beta")
+    gone = side.processes[1]
+    side.processes[0].set("next", 0)
+    side.machine.kfree(gone.address)
+    assert "PROC004" not in codes(side, "processes")

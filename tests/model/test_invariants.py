@@ -8,7 +8,7 @@ import pytest
 from lab.invariants import INVARIANTS
 from model.address_space import IMAGE_START, KERNEL_BASE, WINDOW_BASE, linear_physical
 from model.block_list import FREE, RULES
-from model.invariants import catalogue, layout, locks, memory_map, placement, table_entries, trace
+from model.invariants import boot, catalogue, layout, locks, memory_map, placement, table_entries, trace
 from model.invariants import frame_manager as frame_manager_rules
 from model.invariants.frames import check_frames
 from model.invariants.heap import check_heap
@@ -367,6 +367,10 @@ def test_every_invariant_has_a_specimen() -> None:
         # tests/coronel_gdb/test_foundations.py
         "frames.previous",
         "regions.first",
+        # tests/coronel_gdb/test_processes_command.py
+        "process.listed",
+        # tests/model/test_boot_invariants.py
+        *(each.id for each in boot.ALL),
         *(each.id for noun in (frame_manager_rules, locks, table_entries) for each in noun.ALL),
         "layout.symbols",
         *(each.id for noun in (memory_map, placement, trace) for each in noun.ALL),
