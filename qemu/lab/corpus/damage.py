@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from lab.corpus.places import Boundary, Place, boundaries
+from lab.corpus.places import Boundary, Place, boundaries, written
 from lab.corpus.snapshot import Snapshot
 from model.page_entry import ACCESSED, DIRTY, PRESENT
 
@@ -76,14 +76,14 @@ def overflow(boundary: Boundary, snapshot: Snapshot, random: Random) -> Case | N
     length = min(length, inside)
     lead = random.randint(0, min(32, boundary.before.size_bytes))
     text = (random.choice(_TEXTS) * 20)[: lead + length]
-    start = boundary.physical - lead
-    old = snapshot.bytes_at(boundary.physical, min(length, 40))
-    if old == text[lead : lead + len(old)]:
+    header = boundary.after.address
+    if boundary.space.read(header, min(length, 40)) == text[lead : lead + 40]:
         return None
     names = frozenset({int(boundary.after.address)})
     noun = "user heap block" if boundary.user else "heap block"
     culprit = boundary.before.address
-    return Case(noun, "overflow", "text run", {start: text}, names, culprit, stop=snapshot.name)
+    patches = written(boundary.space, header - lead, text)
+    return Case(noun, "overflow", "text run", patches, names, culprit, stop=snapshot.name)
 
 
 def swap(edges: Sequence[Boundary], snapshot: Snapshot, random: Random) -> Case | None:
@@ -93,11 +93,11 @@ def swap(edges: Sequence[Boundary], snapshot: Snapshot, random: Random) -> Case 
     if not others:
         return None
     other = random.choice(others)
-    first, second = snapshot.bytes_at(one.physical, 40), snapshot.bytes_at(other.physical, 40)
+    first, second = (edge.space.read(edge.after.address, 40) for edge in (one, other))
     if first == second:
         return None
     names = frozenset({int(one.after.address), int(other.after.address)})
-    patches = {one.physical: second, other.physical: first}
+    patches = written(one.space, one.after.address, second) | written(other.space, other.after.address, first)
     noun = "user heap block" if one.user else "heap block"
     return Case(noun, "headers", "swap", patches, names, stop=snapshot.name)
 

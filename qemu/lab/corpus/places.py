@@ -44,14 +44,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Two blocks of one heap that touch, the second one's header in memory at `physical`.
+    """Two blocks of one heap that touch, in this `space`.
 
     `heap` is the page directory of the process whose heap it is, 0 for the kernel's.
     """
 
     before: HeapBlock
     after: HeapBlock
-    physical: int
+    space: AddressSpace
     heap: int
 
     @property
@@ -120,7 +120,7 @@ def _boundaries(
     """Used blocks and what touches their end."""
     header = profile.rules.header_bytes
     return [
-        Boundary(before, after, physical(space, after.address), heap)
+        Boundary(before, after, space, heap)
         for before, after in pairwise(blocks)
         if before.magic == profile.rules.magic_used
         and before.address + header + before.size_bytes == after.address
@@ -174,6 +174,16 @@ def physical(space: AddressSpace, virtual: int) -> int:
     found = space.translate(VirtualAddress(virtual))
     assert isinstance(found, Translation), f"{virtual:#x} is not mapped in a healthy kernel"
     return found.physical
+
+
+def written(space: AddressSpace, virtual: int, data: bytes) -> dict[int, bytes]:
+    """Physical address → bytes that a write to virtual memory changes, page by page."""
+    pieces, at = {}, 0
+    while at < len(data):
+        size = min(len(data) - at, PAGE_BYTES - (virtual + at) % PAGE_BYTES)
+        pieces[physical(space, virtual + at)] = data[at : at + size]
+        at += size
+    return pieces
 
 
 def _fields(
