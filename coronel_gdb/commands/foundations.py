@@ -39,6 +39,8 @@ def foundations_report(survey: Survey) -> Report:
 def boot_findings(survey: Survey, report: Report) -> list[Finding]:
     """Variables that the boot fixed, its memory map, and what the trace says of itself."""
     context = survey.context
+    if not context.profile.specified:
+        return []
     try:
         known = read_boot_variables(context.target, context.space, context.profile)
     except KernelError:

@@ -32,7 +32,7 @@ def lift_processes(target: Target, space: AddressSpace, profile: ResolvedProfile
     `KernelError` for a kernel without processes, `ReadFault` when the list's head cannot be read.
     """
     if "processes" in profile.lacks:
-        return LiftedProcesses(VirtualAddress(0))
+        return LiftedProcesses(VirtualAddress(0), VirtualAddress(0))
     if profile.processes is None:
         raise KernelError(f"no processes here: {profile.no_processes}")
     variable = target.symbol(profile.processes.head)

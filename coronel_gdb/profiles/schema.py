@@ -234,8 +234,8 @@ class ResolvedProfile:
 
     No section need be there: `heap`, `frames` and `regions` say so as an error; without processes,
     `processes` is None and `no_processes` says why. `lacks` are sections that the kernel is known not to
-    have; `specified`: docs/spec.md is the kernel's own specification. `image` are symbols by their role. `boot_map`
-    is the kernel's copy of the memory map, `ring` describes the trace.
+    have; `specified`: docs/spec.md is the kernel's own specification. `image` are symbols by their role.
+    `boot_map` is the kernel's copy of the memory map, `ring` describes the trace.
     `structures` are all that were looked up, as the kernel's DWARF has them, None when there is none. `trace`
     and `notes` (symbol → bytes) record the past: no block is in use by them. `activity` are symbols of words
     that are not 0 while something is changing, and what that is. `sections` are those that have schemes.
