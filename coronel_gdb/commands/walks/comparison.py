@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from coronel_gdb.checks.paging import QEMU_AGREES, page_findings
+from coronel_gdb.commands.walks.words import counted
 from coronel_gdb.lift.pages import LEVEL_SHIFT, SIZE_OF_LEVEL, Pages, Progress
 from coronel_gdb.lift.qemu_view import monitor_of, physical_by_qemu, require_same_root, tlb_pages
 from coronel_gdb.lift.space import AddressSpace
@@ -36,7 +37,7 @@ def compare_space(target: Target, space: AddressSpace, progress: Progress) -> Re
         for virtual in sorted(mine.keys() | qemu.keys())
         if mine.get(virtual) != qemu.get(virtual) and virtual not in damaged
     ]
-    report = Report("pagewalk", _verdict(len(violations), f"{len(own):,} pages", "info tlb"))
+    report = Report("pagewalk", _verdict(len(violations), counted(len(own), "page"), "info tlb"))
     report.findings += page_findings(violations)
     report.checked = len(mine.keys() | qemu.keys())
     return report
@@ -127,5 +128,5 @@ def _text(side: tuple[int, int] | None) -> str:
 
 def _verdict(differences: int, what: str, by: str) -> str:
     if differences:
-        return f"{differences} differences from QEMU's own walk ({by}) in {what}"
+        return f"{counted(differences, 'difference')} from QEMU's own walk ({by}) in {what}"
     return f"QEMU's own walk ({by}) agrees on {what}"
