@@ -40,7 +40,7 @@ test: kernel lint ## every check of the project: format, lint, types, imports, t
 	@$(PYTHON) -m pytest -n 2 --dist loadfile
 
 hardware: kernel ## the page walk against QEMU, Bochs, KVM and a formula (AMOUNT=1: whole)
-	@for engine in formula tcg bochs kvm; do \
+	@for engine in tcg bochs kvm formula; do \
 	    $(PYTHON) -m lab hardware --engine $$engine --amount '$(AMOUNT)' --seed '$(HARDWARE_SEED)' || exit; \
 	done
 

@@ -48,11 +48,11 @@ class Target(Protocol):
 class HasMonitor(Protocol):
     """What a `Target` behind a running QEMU has besides; ask by `isinstance`, a dump has none."""
 
-    def monitor(self, command: str) -> str:
-        """What QEMU's monitor for people answers; `TargetError` when none does.
+    long_answers: bool
+    """Whether thousands of lines come at once. Through a stub each is a packet, and 70,000 never end."""
 
-        Every line is a packet of the stub: thousands of lines take minutes in GDB.
-        """
+    def monitor(self, command: str) -> str:
+        """What QEMU's monitor for people answers; `TargetError` when none does."""
 
 
 @runtime_checkable

@@ -27,6 +27,8 @@ class GdbTarget:
     `kept` is what outlives a command; without it, every command finds its route to memory anew.
     """
 
+    long_answers = False
+
     def __init__(self, kept: KeptRoute | None = None) -> None:
         self._kept = kept
 

@@ -29,6 +29,8 @@ _CLANG = re.compile(r"<user expression \d+>:\d+:\d+: (.*)")
 class LldbTarget:
     """The selected target, as long as it stays stopped: one object a command."""
 
+    long_answers = False
+
     def __init__(self, debugger: "lldb.SBDebugger") -> None:
         self._debugger = debugger
         self._target = debugger.GetSelectedTarget()

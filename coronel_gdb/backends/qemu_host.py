@@ -23,6 +23,8 @@ _RUNNING = "read without stopping it: a structure may be in the middle of a chan
 class QemuTarget:
     """The machine behind a QMP socket. Registers are read once, so all that one command says agrees."""
 
+    long_answers = True
+
     def __init__(self, qmp: Qmp, kernel: Path | None = None, *, cpu: int = 0, cr3: int | None = None) -> None:
         self._qmp = qmp
         self._cpu = cpu
@@ -74,6 +76,10 @@ class QemuTarget:
         except TargetError as error:
             raise UsageError(f"no CPU {self._cpu} in this machine: {error}") from error
         return {name.lower(): int(value, 16) for name, value in _REGISTER.findall(text)}
+
+    def monitor(self, command: str) -> str:
+        """What the monitor answers as seen from the chosen CPU."""
+        return self._qmp.human(command, self._cpu)
 
     def symbol(self, name: str) -> VirtualAddress | None:
         """From the kernel file's symbol table."""

@@ -10,6 +10,7 @@ from coronel_gdb.commands.walks.comparison import compare_one, compare_space
 from coronel_gdb.commands.walks.difference import difference
 from coronel_gdb.commands.walks.listing import chosen, describe
 from coronel_gdb.commands.walks.reverse import find_physical
+from coronel_gdb.commands.walks.words import counted
 from coronel_gdb.errors import KernelError, UsageError
 from coronel_gdb.lift.saved import load, save
 from coronel_gdb.lift.space import AddressSpace
@@ -122,7 +123,7 @@ def _every(context: Context, space: AddressSpace, options: argparse.Namespace) -
         whole.not_checked += part.not_checked
         count, total = count + 1, total + pages.count
     _missing(whole, known)
-    whole.summary = f"{total:,} pages in {count} address spaces"
+    whole.summary = f"{counted(total, 'page')} in {counted(count, 'address space')}"
     return whole
 
 
@@ -136,9 +137,9 @@ def _audit(context: Context, space: AddressSpace, options: argparse.Namespace) -
         _missing(report, spaces)
     else:
         report.facts += [("cr3", f"{its.root:#x}, {one.name}") for one, its in wanted]
-    findings = len(report.findings)
-    verdict = f"{findings} finding{'s' * (findings != 1)}" if findings else "sound as far as checked"
-    report.summary = f"{verdict}: {total:,} pages in {len(wanted)} address space{'s' * (len(wanted) != 1)}"
+    verdict = counted(len(report.findings), "finding") if report.findings else "sound as far as checked"
+    where = f"{counted(total, 'page')} in {counted(len(wanted), 'address space')}"
+    report.summary = f"{verdict}: {where}"
     return report
 
 
@@ -186,7 +187,7 @@ COMMAND = Command(
         ),
         Option(
             "--compare",
-            "check this walk against QEMU's own: `info tlb`, or `gva2gpa` at samples of a large space",
+            "check this walk against QEMU's own: `info tlb`, or `gva2gpa` page by page in a debugger",
         ),
         Option(
             "--audit",

@@ -9,7 +9,7 @@ from model.types import PhysicalAddress
 
 _LINE = re.compile(r"^([0-9a-f]{16}): ([0-9a-f]{16}) ([XGPDACTUW-]{9})$")
 _CR3 = re.compile(r"\bCR3=([0-9a-f]+)")
-_GPA = re.compile(r"gpa: (0x[0-9a-f]+)")
+_GPA = re.compile(r"gpa: (0x[0-9a-f]+|0)\b")  # 0 has no prefix there
 
 
 def monitor_of(target: Target) -> HasMonitor:
@@ -52,4 +52,4 @@ def tlb_pages(text: str) -> Pages:
 def physical_by_qemu(monitor: HasMonitor, virtual: int) -> int | None:
     """QEMU's own translation of one address (`gva2gpa`), None when it has none."""
     found = _GPA.search(monitor.monitor(f"gva2gpa {virtual:#x}"))
-    return int(found[1], 16) if found else None
+    return int(found[1], 0) if found else None

@@ -1,5 +1,6 @@
 """A report for a terminal: the verdict first, then facts, tables and findings."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import cast
@@ -13,8 +14,11 @@ _LONG = 1000  # rows: tabulate takes 60 µs for each
 def render(report: Report, dialect: Dialect = Dialect.GDB, *, verbose: bool = False) -> str:
     """The report, without a newline at its end; everything that is known of a finding when `verbose`."""
     parts = [f"{report.command}: {report.summary}", *_facts(report)]
-    for table in report.tables:
-        parts += ["", *_table(table)]
+    tables = [table for table in report.tables if table.rows]
+    alike = Counter(table.columns for table in tables)
+    for table in tables:
+        # Columns tell tables apart; where they do not, the title does.
+        parts += ["", *([f"{table.title}:"] if alike[table.columns] > 1 else []), *_table(table)]
     for finding in report.findings:
         parts += ["", *_finding(finding, dialect, verbose=verbose)]
     if not verbose and any(finding.details for finding in report.findings):

@@ -7,11 +7,13 @@ import pytest
 from coronel_gdb.backends.memory_host import MachineTarget
 from coronel_gdb.commands.command import Context
 from coronel_gdb.errors import TargetError
+from coronel_gdb.lift.page_walker import walk_pages
 from coronel_gdb.plugins import commands
 from coronel_gdb.report import ExitCode, Report
 from model.machine import Machine
 from model.multiboot import MapEntry
-from model.paging import Mapping, walk_space
+from model.paging import Mapping, Translation, walk_space
+from model.types import VirtualAddress
 
 PAGEWALK = {command.name: command for command in commands()}["pagewalk"]
 
@@ -23,6 +25,8 @@ def machine() -> Machine:
 
 class MonitoredTarget(MachineTarget):
     """The simulated machine with QEMU's words for it; `lie` changes what `info tlb` says."""
+
+    long_answers = True
 
     def __init__(self, machine: Machine, lie: tuple[str, str] = ("", "")) -> None:
         super().__init__(machine)
@@ -44,6 +48,30 @@ class MonitoredTarget(MachineTarget):
             lines.append(f"{page.virtual:016x}: {page.physical:016x} {''.join(letters)}")
         assert command == "info tlb"
         return "\n".join(lines).replace(*self._lie) if self._lie[0] else "\n".join(lines)
+
+
+class StubTarget(MonitoredTarget):
+    """The same through a stub, which gives no long lists; `lie` is an address and the page QEMU gives it."""
+
+    long_answers = False
+
+    def __init__(self, machine: Machine, lie: tuple[int, int | None] | None = None) -> None:
+        super().__init__(machine)
+        self._wrong = lie
+
+    def monitor(self, command: str) -> str:
+        if not command.startswith("gva2gpa "):
+            assert command != "info tlb"
+            return super().monitor(command)
+        address = int(command.split()[1], 16)
+        found: int | None = None
+        result = Context(MachineTarget(self._machine)).space.translate(VirtualAddress(address))
+        if isinstance(result, Translation):
+            found = result.physical
+        if self._wrong is not None and address & -4096 == self._wrong[0]:
+            found = self._wrong[1]
+        # As QEMU writes it: nothing before a zero.
+        return "Unmapped" if found is None else f"gpa: {found:#x}" if found else "gpa: 0"
 
 
 def report(target: MachineTarget, line: str) -> Report:
@@ -74,6 +102,23 @@ def test_every_page_that_differs_is_named(machine: Machine, lie: tuple[str, str]
     text = "\n".join(finding.lines)
     assert because in text
     assert re.search(r"^0xffffffff[08]0100000 physical is", text, re.M)
+
+
+def test_through_a_stub_every_page_of_a_large_space_is_asked_about() -> None:
+    machine = Machine.boot([MapEntry(0, 0x9FC00), MapEntry(1 << 20, 63 << 20)])
+    block = machine.heap.malloc(16 << 20) & -4096
+    answer = report(StubTarget(machine), "--compare")
+    assert "(gva2gpa) agrees on" in answer.summary
+    assert answer.exit_code is ExitCode.CLEAN
+    assert answer.checked > 4096
+    pages = walk_pages(Context(MachineTarget(machine)).space)
+    index = pages.at(block)
+    assert index is not None
+    behind = pages.starts[index] + pages.size_bytes(index)
+    lies = ((block + 0x5000, 0x10_0000), (block + (15 << 20), None), (0xFFFF_FFFF_8010_0000, 0), (behind, 0))
+    for page, theirs in lies:
+        (finding,) = report(StubTarget(machine, (page, theirs)), "--compare").findings
+        assert (finding.code, finding.subject) == ("PAGE010", page)
 
 
 def test_words_that_are_not_qemus_are_refused(machine: Machine) -> None:

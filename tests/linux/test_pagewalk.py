@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from model.page_entry import PagingMode
 from model.paging import Translation
 from model.types import PhysicalAddress, VirtualAddress
 
+CORONEL = (sys.executable, "-m", "coronel_gdb.cli")
 USER_HALF = 0x1000  # KPTI: CR3 bit 12 chooses the tables that a program runs with
 Tlb = dict[int, tuple[int, int]]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -39,7 +42,7 @@ class Guest:
     cr3: int
 
     def report(self, command: str, exit_code: int = 0) -> dict[str, Any]:
-        report: dict[str, Any] = json.loads(self.gdb.console(f"{command} --json", 60))
+        report: dict[str, Any] = json.loads(self.gdb.console(f"{command} --json", 120))
         assert report["exit_code"] == exit_code, report
         return report
 
@@ -115,10 +118,20 @@ def test_the_commands_need_no_kernel_file(guest: Guest) -> None:
     assert sum(row["times"] * row["pages"] for row in rows) == len(guest.tlb)
     assert guest.report("pagewalk --audit")["findings"] == []
     assert "not checkable" in guest.report("pagewalk --audit")["facts"]
-    assert "agrees on" in guest.report("pagewalk --compare")["summary"]
+    compared = guest.report("pagewalk --compare")
+    assert "agrees on" in compared["summary"]
+    assert compared["checked"] > len(guest.tlb)
     one = guest.report("pagewalk $rip")
     assert len(one["tables"][0]["rows"]) in (guest.levels, guest.levels - 1)
     assert one["facts"]["owner"].startswith("RAM ")
+
+
+def test_without_a_debugger_the_whole_list_is_compared(guest: Guest) -> None:
+    command = [*CORONEL, "pagewalk", "--compare", "--qmp", str(guest.machine.qmp_socket), "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    report = json.loads(done.stdout)
+    assert report["summary"] == f"QEMU's own walk (info tlb) agrees on {len(guest.tlb):,} pages"
+    assert report["checked"] == len(guest.tlb)
 
 
 def test_ctrl_c_ends_a_long_command(guest: Guest) -> None:

@@ -20,13 +20,14 @@ from coronel_gdb.lift.owner import frame_manager, owner
 from coronel_gdb.lift.space import AddressSpace, explain
 from coronel_gdb.report import Absent, Report, Table
 from model.access import Allowed, Fault, GeneralProtection, Outcome, Unreadable, judge
-from model.cpu_state import CpuState
+from model.cpu_state import CR3_PCD, CR3_PWT, CpuState, pcid
 from model.denial import Access, Denial, Operation, protection_key
 from model.invariants.layout import area_at
-from model.paging import FaultReason, PageFault, Translation
+from model.paging import FaultReason, PageFault, Translation, canonical
 from model.types import VirtualAddress
 
 OPERATIONS = {"r": Operation.READ, "w": Operation.WRITE, "x": Operation.FETCH}
+_OTHERS = "CR2 or the error code belongs to another fault: no page fault has such an address"
 _TLB = "a stale TLB entry (no invlpg after the tables were changed), or the tables were changed since"
 
 
@@ -87,7 +88,8 @@ def _judge_fault(walked: _Walked, error: int, outcome: Outcome, access: Access) 
     else:
         expected = "they allow it"
     report.summary = f"{who} at {walked.address:#x} faulted, but not by the tables as they are: {expected}"
-    report.findings.append(disagreement(walked.address, error, expected, _TLB))
+    suspect = _OTHERS if isinstance(outcome, GeneralProtection) else _TLB
+    report.findings.append(disagreement(walked.address, error, expected, suspect))
 
 
 def _predict(walked: _Walked, state: CpuState, access: Access) -> None:
@@ -126,10 +128,22 @@ def _walk(context: Context, space: AddressSpace, address: VirtualAddress) -> _Wa
             report.not_checked.append(Absent(f"translation of {address:#x}", explain(found)))
     else:
         report = Report("pagewalk", _short(found), _page_facts(context, space, found, image), [table])
-    if place:
+    if place and canonical(address, space.mode.levels):
         report.facts.append(("place", place))
-    report.facts.append(("cr3", f"{space.root:#x}, {space.mode.levels} levels"))
+    report.facts.append(("cr3", _top(context, space)))
     return _Walked(address, found, report)
+
+
+def _top(context: Context, space: AddressSpace) -> str:
+    """The top table and, where it is the CPU's, what the low bits of CR3 say (SDM vol. 3A §4.5)."""
+    words, cpu = [f"{space.root:#x}", f"{space.mode.levels} levels"], context.cpu
+    if space.root == cpu.root:
+        state = cpu.state()
+        if state.pcide:
+            words.append(f"PCID {pcid(cpu.cr3, state):#x}")
+        else:
+            words += [name for name, bit in (("PWT", CR3_PWT), ("PCD", CR3_PCD)) if cpu.cr3 & bit]
+    return ", ".join(words)
 
 
 def _page_facts(

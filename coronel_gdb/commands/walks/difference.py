@@ -1,7 +1,7 @@
 """`--diff`: what changed in an address space since it was saved."""
 
 from coronel_gdb.commands.walks.listing import missing
-from coronel_gdb.commands.walks.words import rights
+from coronel_gdb.commands.walks.words import counted, rights
 from coronel_gdb.errors import UsageError
 from coronel_gdb.lift.pages import LEVEL_SHIFT, SIZE_OF_LEVEL, Pages, rights_of
 from coronel_gdb.lift.saved import Snapshot, changes
@@ -26,7 +26,7 @@ def difference(snapshot: Snapshot, space: AddressSpace, pages: Pages) -> Report:
     counts = ", ".join(
         f"{kinds.count(kind)} {kind}" for kind in ("mapped", "unmapped", "changed") if kind in kinds
     )
-    report = Report("pagewalk", f"{len(rows)} differences: {counts}" if rows else "no difference")
+    report = Report("pagewalk", f"{counted(len(rows), 'difference')}: {counts}" if rows else "no difference")
     report.facts.append(("saved", f"cr3 {snapshot.root:#x}, {snapshot.pages.count:,} pages"))
     report.facts.append(("now", f"cr3 {space.root:#x}, {pages.count:,} pages"))
     report.tables.append(Table("differences", _COLUMNS, rows, frozenset({"start", "end", "size"})))

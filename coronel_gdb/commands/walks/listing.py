@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from operator import add, mul
 
-from coronel_gdb.commands.walks.words import SIZES, damage, rights
+from coronel_gdb.commands.walks.words import SIZES, counted, damage, rights
 from coronel_gdb.errors import UsageError
 from coronel_gdb.lift.pages import EXECUTE, LEVEL_SHIFT, SIZE_OF_LEVEL, USER, WRITE, Pages, rights_of
 from coronel_gdb.report import Absent, Columns, Report, Table
@@ -57,8 +57,8 @@ def describe(name: str, pages: Pages, shown: Pages, *, folded: bool) -> Report:
     """The report on one space; `name` is whose it is, or nothing."""
     count, total = shown.count, shown.mapped_bytes()
     of = "" if shown is pages else f" (of {pages.count:,} in {len(pages):,})"
-    summary = f"{count:,} pages in {len(shown):,} ranges, {total >> 10:,} KiB mapped{of}"
-    report = Report("pagewalk", summary)
+    where = f"{counted(count, 'page')} in {counted(len(shown), 'range')}"
+    report = Report("pagewalk", f"{where}, {total >> 10:,} KiB mapped{of}")
     report.tables.append(folded_table(shown) if folded else range_table(shown))
     if name:
         report.tables[0] = replace(report.tables[0], title=name)

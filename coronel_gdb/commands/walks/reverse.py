@@ -1,7 +1,7 @@
 """Every mapping of a physical page, in all address spaces that are known."""
 
 from coronel_gdb.commands.walks.listing import missing
-from coronel_gdb.commands.walks.words import SIZES, rights
+from coronel_gdb.commands.walks.words import SIZES, counted, rights
 from coronel_gdb.lift.owner import backing
 from coronel_gdb.lift.pages import LEVEL_SHIFT, SIZE_OF_LEVEL, Progress, rights_of
 from coronel_gdb.lift.space import AddressSpace
@@ -34,8 +34,8 @@ def find_physical(space: AddressSpace, known: KnownSpaces, physical: int, progre
     report.not_checked += [Absent(what, why) for what, why in known.missing]
     if len(rows) == _MOST_ROWS:
         report.not_checked.append(Absent("more mappings", f"only {_MOST_ROWS:,} are listed"))
-    where = f"{len(known.spaces)} address space{'s' * (len(known.spaces) != 1)}"
-    report.summary = f"physical {physical:#x}: {len(rows)} mapping{'s' * (len(rows) != 1)} in {where}"
+    where = counted(len(known.spaces), "address space")
+    report.summary = f"physical {physical:#x}: {counted(len(rows), 'mapping')} in {where}"
     what = backing(space, physical)
     if what:
         report.facts.append(("owner", what))

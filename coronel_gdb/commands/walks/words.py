@@ -8,6 +8,11 @@ SIZES = {1 << 12: "4 KiB", 1 << 21: "2 MiB", 1 << 30: "1 GiB"}
 _FLAGS = ((0, "P"), (1, "W"), (2, "U"), (3, "PWT"), (4, "PCD"), (5, "A"), (6, "D"), (8, "G"), (63, "NX"))
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of them."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def flags(step: Step) -> str:
     """The entry's own bits by their SDM names; rights here are raw, not combined over the levels."""
     entry, level = step.entry, step.level

@@ -137,14 +137,14 @@ class Modelled:
         pde = tables.pde.raw | (PAGE_SIZE | key if tables.large else PTE)
         upper = 0x2007 if tables.upper_w else 0x2007 & ~WRITABLE
         self._entries = {PML4E: upper, PDPTE: 0x3007, PDE: pde, PTE: tables.pte.raw | 0x5000 | key}
-        self._walks: dict[tuple[PagingMode, tuple[int, int]], Translation | PageFault] = {}
+        self._walks: dict[tuple[bool, int, int], Translation | PageFault] = {}
 
     def answer(self, attempt: Attempt) -> Answer:
         """What the model says of one use."""
-        entries, first = self._entries, None
+        entries = self._entries
         if attempt.use.twice:
             first = self._outcome(entries, attempt.state, _READ)
-            if isinstance(first, Allowed):
+            if isinstance(first, Allowed) and first.updates:
                 entries = entries | {update.entry_address: update.after for update in first.updates}
         outcome = self._outcome(entries, attempt.state, attempt.access)
         if isinstance(outcome, Fault):
@@ -155,8 +155,8 @@ class Modelled:
         return Answer(None, (pde & ACCESSED != 0, pde & DIRTY != 0, pte & ACCESSED != 0, pte & DIRTY != 0))
 
     def _outcome(self, entries: dict[int, int], state: CpuState, access: Access) -> Outcome:
-        # Only what is walked decides about the walk: the mode and the entries, of which two change.
-        key = state.mode, (entries[PDE], entries[PTE])
+        # What a walk is given: the mode, of which NXE alone varies, and the entries, of which two change.
+        key = state.mode.nx_enabled, entries[PDE], entries[PTE]
         if key not in self._walks:
             self._walks[key] = walk(entries.get, PhysicalAddress(PML4E), ADDRESS, state.mode)
         return judge(self._walks[key], state, access)

@@ -69,14 +69,18 @@ class Answer(NamedTuple):
 
 
 def formula(tables: Tables, use: Use) -> Answer:
-    """SDM vol. 3A §4.5 to §4.8, by questions instead of by a walk."""
+    """What comes of the use; of the second access, when it is two."""
     if use.twice:
-        first = formula(tables, replace(use, operation="read", user=False, twice=False))
-        return formula(marked(tables, first), replace(use, twice=False))
+        tables = marked(tables, _once(tables, use, "read", user=False))
+    return _once(tables, use, use.operation, user=use.user)
+
+
+def _once(tables: Tables, use: Use, operation: str, *, user: bool) -> Answer:
+    """SDM vol. 3A §4.5 to §4.8, by questions instead of by a walk."""
     pde, pte = tables.pde, tables.pte
     entries = (pde,) if tables.large else (pde, pte)
-    write, fetch = use.operation == "write", use.operation == "fetch"
-    code = 2 * write + 4 * use.user + 16 * (fetch and (use.nxe or use.smep))
+    write, fetch = operation == "write", operation == "fetch"
+    code = 2 * write + 4 * user + 16 * (fetch and (use.nxe or use.smep))
     # §4.7: the first entry that is not present or has a reserved bit decides.
     for entry in entries:
         if not entry.p:
@@ -87,12 +91,12 @@ def formula(tables: Tables, use: Use) -> Answer:
     executable = not any(e.nx for e in entries)
     # §4.6.2
     counts = tables.keyed and (use.pke if user_page else use.pks)
-    key_denies = not fetch and counts and (use.ad or (use.wd and write and (use.user or use.wp)))
+    key_denies = not fetch and counts and (use.ad or (use.wd and write and (user or use.wp)))
     # §4.6.1
-    privilege = user_page if use.user else not (
+    privilege = user_page if user else not (
         user_page and ((fetch and use.smep) or (not fetch and use.smap and not use.ac))
     )  # fmt: skip
-    writes = not write or writable or not (use.user or use.wp)
+    writes = not write or writable or not (user or use.wp)
     runs = not fetch or executable
     if privilege and writes and runs and not key_denies:
         # §4.8
