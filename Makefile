@@ -25,9 +25,10 @@ help: ## this list
 setup: ## system packages (apt) and .venv; done by the other targets too
 	@scripts/setup.sh
 
-kernel: setup ## build the kernel into build/kernel, and the page-walk harness into build/hardware
+kernel: setup ## build the kernel into build/kernel, the page-walk harness, and the kernels of other layouts
 	@$(MAKE) --no-print-directory -s -C qemu/kernel
 	@$(MAKE) --no-print-directory -s -C qemu/hardware
+	@for kernel in qemu/kernels/*/; do $(MAKE) --no-print-directory -s -C $$kernel || exit; done
 
 demo: kernel ## boot the kernel, check it in GDB, corrupt its heap, check again
 	@$(PYTHON) -m lab demo

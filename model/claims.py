@@ -24,12 +24,16 @@ class BootMemory:
     """What boot took before there was a frame allocator: physical addresses.
 
     `window_table` is 0 where it is unknown; `reserved` is what the boot loader left, ascending [start, end).
+    A kernel that is not `specified` has another address map than docs/spec.md §2; `linear_map` is where it
+    maps physical 0, None when it has no such map.
     """
 
     window_table: int
     image_end: int
     placement_end: int
     reserved: tuple[tuple[int, int], ...]
+    specified: bool = True
+    linear_map: int | None = None
 
 
 def claims_of(
@@ -41,7 +45,10 @@ def claims_of(
         yield Claim(PhysicalAddress(start), PhysicalAddress(end), Owner.FREE, "free list")
     kernels = {table.address for table in kernel.tables}
     yield from _tables(kernel, boot.window_table, set())
-    yield from _kernel_pages(kernel, boot.placement_end)
+    if boot.specified:
+        yield from _kernel_pages(kernel, boot.placement_end)
+    else:
+        yield from _mapped_pages(kernel, boot.linear_map)
     for space in users:
         yield from _tables(space, boot.window_table, kernels)
         yield from _user_pages(space)
@@ -96,6 +103,14 @@ def _kernel_pages(walked: Space, placement_end: int) -> Iterator[Claim]:
             owner, what = Owner.KERNEL, "kernel"
         end = PhysicalAddress(run.physical + run.size_bytes)
         yield Claim(run.physical, end, owner, what, run.virtual, walked.root)
+
+
+def _mapped_pages(walked: Space, linear_map: int | None) -> Iterator[Claim]:
+    """What a kernel of another address map has mapped beside its linear map."""
+    for run in walked.runs:
+        if run.virtual - run.physical != linear_map:
+            end = PhysicalAddress(run.physical + run.size_bytes)
+            yield Claim(run.physical, end, Owner.KERNEL, "kernel", run.virtual, walked.root)
 
 
 def _user_pages(walked: Space) -> Iterator[Claim]:

@@ -13,7 +13,8 @@ from model.types import PhysicalAddress, VirtualAddress
 class HeapRules:
     """What a heap's blocks must obey (docs/spec.md §7.1); another kernel has other numbers and habits.
 
-    Without `has_magic`, `is_free` alone tells a block's state. `expansion_bytes` is what every expansion
+    Without `has_magic`, `is_free` alone tells a block's state; without `state_apart` it is a bit of the field
+    that holds the magic, and is overwritten with it. `expansion_bytes` is what every expansion
     adds, None when that varies. `fixed_heap_end`: an expansion does not move `heap_end`.
     `headers_in_total_free`: `total_free` counts one header more for every split, one less for every merge.
     """
@@ -24,6 +25,7 @@ class HeapRules:
     magic_free: int = 0xDEADBEEFCAFEBABE
     magic_used: int = 0xFEEDFACEDEADC0DE
     has_magic: bool = True
+    state_apart: bool = True
     expansion_bytes: int | None = None
     fixed_heap_end: bool = False
     headers_in_total_free: bool = False
@@ -122,7 +124,10 @@ class RegionManager:
 
 @dataclass(frozen=True, slots=True)
 class UserHeap:
-    """A process's heap object (`memory::user_allocator`): its blocks lie in [heap_start, heap_current)."""
+    """A process's heap object (`memory::user_allocator`): its blocks lie in [heap_start, heap_current).
+
+    `unkept` as for the heap.
+    """
 
     address: VirtualAddress
     heap_start: VirtualAddress
@@ -134,6 +139,7 @@ class UserHeap:
     num_blocks: int
     errors: tuple[int, ...]
     locked: int
+    unkept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

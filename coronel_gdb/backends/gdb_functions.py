@@ -6,7 +6,7 @@ an error, at which GDB stops a conditional breakpoint: never a wrong value. Impo
 
 import gdb
 
-from coronel_gdb.backends.gdb_session import Session, address_of, refused
+from coronel_gdb.backends.gdb_session import Session, address_of, refused, type_name
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, TargetError, UsageError
 from coronel_gdb.lift.space import explain
@@ -64,7 +64,7 @@ class _HeapBlock(gdb.Function):
             block = _block(Survey(context), address)
         except CoronelError as error:
             raise refused("heap_block", error) from error
-        return gdb.Value(block).cast(gdb.parse_and_eval(f"({profile.block.name} *)0").type)
+        return gdb.Value(block).cast(gdb.lookup_type(type_name(profile.block.name)).pointer())
 
 
 def _block(survey: Survey, address: int) -> int:

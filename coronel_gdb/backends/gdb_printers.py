@@ -4,13 +4,15 @@ Types and fields are those that the profiles name, so other kernels have them to
 structure. Nothing but the printed value is read. Import inside GDB only.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 import gdb
 
-from coronel_gdb.backends.gdb_session import Session, address_of
-from coronel_gdb.profiles.resolve import built_in
+from coronel_gdb.backends.gdb_host import GdbTarget
+from coronel_gdb.backends.gdb_session import Session, address_of, type_name
+from coronel_gdb.errors import KernelError
+from coronel_gdb.profiles.resolve import built_in, find
 from coronel_gdb.profiles.schema import Place, Profile
 from model.page_entry import ADDRESS_BITS, PRESENT
 from model.types import PAGE_BYTES
@@ -39,9 +41,12 @@ def install(_: Session) -> None:
 class _Seen:
     """A value of the kernel's, seen through the roles of a profile's section."""
 
-    def __init__(self, value: "gdb.Value", profile: Profile, roles: Mapping[str, Place]) -> None:
+    def __init__(
+        self, value: "gdb.Value", profile: Profile, section: str, roles: Mapping[str, Place]
+    ) -> None:
         self.value = value
         self.profile = profile
+        self.section = section
         self._roles = roles
 
     def field(self, role: str) -> "gdb.Value":
@@ -63,15 +68,15 @@ class _Seen:
         kind = gdb.lookup_type(_NUMBERS[field.type.sizeof])
         return int(field.address.cast(kind.pointer()).dereference())
 
-    def constant(self, section: str, key: str) -> int:
+    def constant(self, key: str) -> int:
         """A constant that the profile names, or gives as a number."""
-        value = self.profile.sections[section][key]
+        value = self.profile.sections[self.section][key]
         return value if isinstance(value, int) else address_of(gdb.parse_and_eval(str(value)))
 
 
 def _block(seen: _Seen) -> str:
     magic, size, is_free = seen.number("magic"), seen.number("size"), seen.number("is_free")
-    states = {seen.constant("heap", "magic_used"): "used", seen.constant("heap", "magic_free"): "free"}
+    states = {seen.constant("magic_used"): "used", seen.constant("magic_free"): "free"}
     state = states.get(magic)
     if state is None:
         return f"no block: magic {magic:#x}"
@@ -107,25 +112,29 @@ def _entry(seen: _Seen) -> str:
     return f"{entry & ADDRESS_BITS:#x} {flags}"
 
 
-_KINDS: tuple[tuple[str, str, str, Callable[[_Seen], str]], ...] = (
-    ("heap", "block", "block_fields", _block),
-    ("frames", "node", "node_fields", _frame),
-    ("regions", "node", "node_fields", _region),
-    ("processes", "type", "fields", _process),
-    ("page_entry", "type", "fields", _entry),
+_KINDS: tuple[tuple[str, str, str, tuple[str, ...], Callable[[_Seen], str]], ...] = (
+    ("heap", "block", "block_fields", ("magic", "size", "is_free"), _block),
+    ("user_heap", "block", "block_fields", ("magic", "size", "is_free"), _block),
+    ("frames", "node", "node_fields", ("address",), _frame),
+    ("regions", "node", "node_fields", ("start", "size"), _region),
+    ("processes", "type", "fields", ("name", "page_directory", "pid", "state"), _process),
+    ("page_entry", "type", "fields", ("value",), _entry),
 )
-"""Section of a profile, its keys of the type and of the fields, and what to say of such a value."""
+"""Section of a profile, its keys of type and fields, the roles that are needed, what to say of a value."""
+
+_Say = tuple[Profile, str, Mapping[str, Place], Callable[[_Seen], str]]
 
 
-@cache
-def _known() -> dict[str, tuple[Profile, Mapping[str, Place], Callable[[_Seen], str]]]:
-    """By type; read when the first structure is printed."""
-    return {
-        profile.text(section, kind): (profile, profile.places(section, fields), say)
-        for profile in built_in()
-        for section, kind, fields, say in _KINDS
-        if section in profile.sections and "scheme" not in profile.sections[section]
-    }
+def _by_type(profiles: Iterable[Profile]) -> dict[str, _Say]:
+    """What to say of a value, by its type's name."""
+    found: dict[str, _Say] = {}
+    for profile in profiles:
+        for section, kind, fields, roles, say in _KINDS:
+            table = profile.sections.get(section, {})
+            places = profile.places(section, fields) if section in profile.sections else {}
+            if kind in table and set(roles) <= set(places):
+                found[type_name(str(table[kind]))] = (profile, section, places, say)
+    return found
 
 
 class _Lookup:
@@ -134,12 +143,28 @@ class _Lookup:
     name = _NAME
     enabled = True
 
+    def __init__(self) -> None:
+        self._of: dict[Path | None, dict[str, _Say]] = {}
+
     def __call__(self, value: "gdb.Value") -> "_Printer | None":
         kind = value.type.strip_typedefs().unqualified()
-        if kind.code != gdb.TYPE_CODE_STRUCT or kind.name not in _known():
+        if kind.code != gdb.TYPE_CODE_STRUCT or kind.name not in self._known():
             return None
-        profile, roles, say = _known()[kind.name]
-        return _Printer(_Seen(value, profile, roles), say)
+        profile, section, roles, say = self._known()[kind.name]
+        return _Printer(_Seen(value, profile, section, roles), say)
+
+    def _known(self) -> dict[str, _Say]:
+        """By type, for the program that is loaded; read when the first structure is printed."""
+        target = GdbTarget()
+        kernel = target.kernel()
+        if kernel not in self._of:
+            self._of[kernel] = {}  # finding the profile may print a structure itself
+            try:
+                fitting = [find(target.symbol, kernel)]
+            except KernelError:
+                fitting = list(built_in())
+            self._of[kernel] = _by_type(fitting)
+        return self._of[kernel]
 
 
 class _Printer:

@@ -73,6 +73,17 @@ def address_of(value: "gdb.Value") -> int:
         raise gdb.GdbError(f"no address: {error}") from error
 
 
+def type_name(text: str) -> str:
+    """GDB's name of a type that a profile names by a variable; other names are GDB's own."""
+    if not text.startswith("decltype("):
+        return text
+    try:  # asks for the type alone: nothing is read
+        told = gdb.execute(f"whatis {text.removeprefix('decltype(')[:-1]}", to_string=True)
+    except gdb.error:
+        return text
+    return str(told).strip().removeprefix("type = ")
+
+
 def refused(function: str, error: CoronelError) -> "gdb.GdbError":
     """Why a function of ours has no value."""
     return gdb.GdbError(f"${function}: {error}")

@@ -319,3 +319,8 @@ FRAME_SKIPPED: Final = Code(
     "free list leaves nodes out",
     "A free node leads past the ones that must follow it: their frames are never handed out again.",
 )
+FRAME_TWICE_FREE: Final = Code(
+    "FRAME020",
+    "frame free twice",
+    "Two nodes of the free list name one frame: it will be handed out to two owners.",
+)

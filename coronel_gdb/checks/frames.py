@@ -4,6 +4,7 @@ from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.report import Finding
 from model.invariants import frames as rules
+from model.invariants import placed_frames
 from model.invariants.base import Verdict
 
 _CODES = {
@@ -15,6 +16,8 @@ _CODES = {
     rules.LOST: catalogue.FRAME_LOST,
     rules.LINK: catalogue.FRAME_SKIPPED,
     rules.END: catalogue.FRAME_LINK,
+    placed_frames.PAGE: catalogue.FRAME_UNMANAGED,
+    placed_frames.ONCE: catalogue.FRAME_TWICE_FREE,
 }
 
 

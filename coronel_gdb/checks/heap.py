@@ -10,6 +10,7 @@ from coronel_gdb.checks.repair import is_sound_with
 from coronel_gdb.checks.suspect import Damage, Suspicion, suspect
 from coronel_gdb.lift.chronicle import Owned
 from coronel_gdb.lift.heap import LiftedHeap
+from coronel_gdb.lift.image import Image
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Finding, Watch, Write
 from model.invariants import heap as rules_of_heap
@@ -108,7 +109,9 @@ class _Specimen:
         self.history = history
         self.lifted, self.index, self.violations, self.profile = lifted, index, violations, profile
         self.block = lifted.blocks[index]
-        self.fields = sorted(_fields(self.block, violations, profile), key=lambda field: field.address)
+        self.fields = sorted(
+            _fields(self.block, violations, profile, lifted.image), key=lambda field: field.address
+        )
         self.start = min(field.changed[0] for field in self.fields)
         self.end = max(field.changed[1] for field in self.fields)
         self.bytes = lifted.image.bytes_at(self.start, self.end - self.start) or b""
@@ -205,7 +208,10 @@ class _Specimen:
                 yield Write(field.address, field.expected)
 
 
-def _fields(block: HeapBlock, violations: Sequence[Violation], profile: HeapProfile) -> Iterator[Field]:
+def _fields(
+    block: HeapBlock, violations: Sequence[Violation], profile: HeapProfile, image: Image
+) -> Iterator[Field]:
+    wanted: dict[int, bytes] = {}  # two roles may share a field: the second keeps what the first mends
     for violation in violations:
         if violation.field == "address":
             yield Field(
@@ -220,8 +226,12 @@ def _fields(block: HeapBlock, violations: Sequence[Violation], profile: HeapProf
         member = profile.block.members[violation.field]
         size = member.size_bytes
         address = block.address + member.offset_bytes
-        found = violation.found.to_bytes(size, "little")
-        expected = None if violation.expected is None else violation.expected.to_bytes(size, "little")
+        raw = image.bytes_at(address, size) or violation.found.to_bytes(size, "little")
+        found = profile.block.with_value(violation.field, raw, violation.found)
+        expected: bytes | None = None
+        if violation.expected is not None:
+            kept = wanted.get(address, raw)
+            expected = wanted[address] = profile.block.with_value(violation.field, kept, violation.expected)
         yield Field(violation.field, address, found, expected, violation.because, violation.invariant.id)
 
 
@@ -265,11 +275,11 @@ def _counter(violation: Violation, profile: HeapProfile) -> Finding:
     return Finding(code.code, code.title, violation.subject, lines, data, watch, (), (write,), note)
 
 
-def quirk_words(quirk: Quirk, profile: HeapProfile) -> str:
-    """What the kernel is known to do wrong, in the kernel's own names: statistics wrong, list sound."""
+def quirk_fact(quirk: Quirk, profile: HeapProfile) -> tuple[str, str]:
+    """What the kernel is known to do wrong, in the kernel's own names, as a fact of a report."""
     member = profile.heap.members.get(quirk.field)
-    name = member.name if member else quirk.field
-    return f"{name} is {quirk.found:#x}, not {quirk.right:#x}: {quirk.because}; no corruption"
+    words = f"{quirk.found:#x}, not {quirk.right:#x}: {quirk.because}; statistics wrong, list sound"
+    return f"quirk {member.name if member else quirk.field}", words
 
 
 def _lost(lifted: LiftedHeap) -> Finding:

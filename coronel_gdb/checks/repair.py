@@ -37,7 +37,8 @@ def is_sound_with(
             blocks[index] = _with(blocks[index], violation)
         else:
             return False
-    return all(violation.invariant in not_kept for violation in check_heap(heap, blocks, rules).violations)
+    judged = check_heap(heap, blocks, rules, memory_end=lifted.memory_end)
+    return all(violation.invariant in not_kept for violation in judged.violations)
 
 
 def _with(block: HeapBlock, violation: Violation) -> HeapBlock:

@@ -28,11 +28,9 @@ def foundations_report(survey: Survey) -> Report:
     report.findings += manager_findings(survey, report)
     report.findings += entry_findings(survey, report)
     count = len(report.findings)
-    report.summary = (
-        f"{count} finding{'s' * (count != 1)}"
-        if count
-        else "variables, locks, memory map and page table entries agree"
-    )
+    agree = "variables, locks, memory map and page table entries agree"
+    agree = agree if report.checked else "no locks, no memory map"
+    report.summary = f"{count} finding{'s' * (count != 1)}" if count else agree
     return report
 
 

@@ -16,6 +16,7 @@ from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.frames import managed_frames
 from coronel_gdb.report import Absent, Finding, Report, Table
 from model.invariants import ownership
+from model.invariants.base import Invariant
 from model.ledger import Claim, Owner, Segment
 from model.records import FrameManager
 from model.types import PAGE_BYTES, PhysicalAddress, align_down
@@ -78,7 +79,8 @@ def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> 
         if findings
         else f"free list is sound: {free:,} frames" + (", as the kernel counts them" if counted else "")
     )
-    note_unnamed(report, survey.context.profile.frames.section, manager, verdict.unkept)
+    unkept = [*verdict.unkept, *ownership_unkept(manager)]
+    note_unnamed(report, survey.context.profile.frames.section, manager, unkept)
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
         Absent(f"nodes {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.unreadable
@@ -104,6 +106,12 @@ def _views(survey: Survey, report: Report, options: argparse.Namespace) -> None:
         _listing(report, "lost", [Segment(c.start, c.end, ()) for c in lost])
 
 
+def ownership_unkept(manager: FrameManager) -> list[tuple[Invariant, str]]:
+    """The rules about owners over fields that the kernel does not keep."""
+    needs = ((ownership.LOST, "ranges"), (ownership.OUTSIDE, "physical_end"))
+    return [(rule, field) for rule, field in needs if field in manager.unkept]
+
+
 def ledger_findings(
     survey: Survey, report: Report, roots: Set[PhysicalAddress] | None = None
 ) -> list[Finding]:
@@ -118,7 +126,7 @@ def ledger_findings(
     conflicts = survey.conflicts
     if roots is not None:
         conflicts = [each for each in conflicts if any(_is_page(claim, roots) for claim in each.claims)]
-    report.checked += len(ownership.ALL)
+    report.checked += len(survey.ownership_rules)
     report.not_checked += [Absent(ownership.LOST.formula, why) for why in survey.ledger.incomplete]
     return ownership_findings(conflicts, survey.context.space, survey.spaces.users)
 
@@ -147,12 +155,12 @@ def _owner(survey: Survey, address: int) -> Report:
     report.tables.append(
         Table("claims", ("owner", "who", "virtual", "cr3"), rows, frozenset({"virtual", "cr3"}))
     )
-    offset = (frame // PAGE_BYTES) * survey.frames.node_bytes
-    if frame < survey.frames.manager.physical_end:
-        report.facts.append(("node", f"{survey.frames.manager.nodes + offset:#x}"))
+    node = survey.frames.node_of(frame)
+    if node is not None:
+        report.facts.append(("node", f"{node:#x}"))
     conflicts = [c for c in survey.conflicts if c.start <= frame < c.end]
     report.findings += ownership_findings(conflicts, survey.context.space, survey.spaces.users)
-    report.checked = len(ownership.ALL)
+    report.checked = len(survey.ownership_rules)
     return report
 
 

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 
 from coronel_gdb.checks.damage import hexdump
 from coronel_gdb.checks.heap import state_of
 from coronel_gdb.lift.heap import Discovery, LiftedHeap
+from coronel_gdb.lift.space import Run
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Report, Table
 from model.invariants.base import Violation
@@ -27,7 +28,7 @@ def coverage(lifted: LiftedHeap, violations: Sequence[Violation], rules: HeapRul
     if not size:
         return "nothing: the heap is empty"
     damaged = {violation.subject for violation in violations}
-    unreadable = sum(run.end - run.start for run in lifted.image.unreadable)
+    unreadable = sum(run.end - run.start for run in unmapped(lifted, rules.header_bytes))
     proved = inferred = 0
     for block, how in zip(lifted.blocks, lifted.found_by, strict=True):
         extent = rules.header_bytes + block.size_bytes
@@ -43,6 +44,22 @@ def coverage(lifted: LiftedHeap, violations: Sequence[Violation], rules: HeapRul
         f"{shares[0]:.1f} % proved, {shares[1]:.1f} % inferred past damage,"
         f" {shares[2]:.1f} % not readable, {rest:.1f} % damaged or unknown"
     )
+
+
+def unmapped(lifted: LiftedHeap, header_bytes: int) -> Sequence[Run]:
+    """Unreadable stretches that a block claims as its own; gaps between regions are none."""
+    spans = []
+    for block, after in zip_longest(lifted.blocks, lifted.blocks[1:]):
+        end = block.address + header_bytes + block.size_bytes
+        # A damaged size claims too much: no block reaches beyond the next one.
+        spans.append(
+            (block.address, min(end, after.address) if after and after.address > block.address else end)
+        )
+    return [
+        run
+        for run in lifted.image.unreadable
+        if any(start < run.end and run.start < end for start, end in spans)
+    ]
 
 
 def add_block(report: Report, lifted: LiftedHeap, profile: HeapProfile, address: int) -> None:

@@ -2,15 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
-from itertools import zip_longest
 
 from coronel_gdb.checks import catalogue
-from coronel_gdb.checks.heap import heap_findings, quirk_words
+from coronel_gdb.checks.heap import heap_findings, quirk_fact, state_of
 from coronel_gdb.checks.leaks import leak_findings, page_findings
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
-from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
+from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage, unmapped
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.commands.unnamed import figure, note_unnamed
 from coronel_gdb.errors import CoronelError, UsageError
@@ -19,10 +18,12 @@ from coronel_gdb.lift.chronicle import Chronicle, Owned
 from coronel_gdb.lift.heap import Discovery, LiftedHeap
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.schemes import read_any_heap
-from coronel_gdb.lift.space import Run
-from coronel_gdb.lift.user_heap import NOT_KEPT, NUM_BLOCKS, lift_user_heap
+from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.lift.user_heap import NOT_KEPT, NUM_BLOCKS, lift_user_heap, read_user_heap
+from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Absent, Finding, Report
-from model.records import Heap, Process
+from model.invariants.heap import expansions_of
+from model.records import Heap, HeapRules, Process, UserHeap
 from model.types import PhysicalAddress
 
 _RUNNING = 1  # of stopped, running, done
@@ -58,8 +59,10 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         return user_report(survey, process, options)
     report = kernel_report(survey, options)
     if options.everywhere:
+        if has_own_user_heap(context):
+            _append(report, "user heap", own_user_report(survey, options))
         for process in survey.listed.processes:
-            _append(report, process, user_report(survey, process, options))
+            _append(report, f"process {process.pid}", user_report(survey, process, options))
         report.not_checked += survey.absent
     return report
 
@@ -79,10 +82,10 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
         "kernel heap", heap.address, heap.errors, catalogue.HEAP_REFUSED, chronicle.refused_blocks
     )
     report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
-    used = _used(lifted, profile.rules.magic_used)
+    used = _used(lifted, profile.rules)
     where = f"{heap.heap_start:#x}..{heap.heap_end:#x}, {heap.heap_size:,} bytes"
     report.facts += [
-        ("heap", f"{where}, {figure(heap, 'num_expansions', ' expansions')}"),
+        ("heap", f"{where}, {_expansions(heap, profile.rules)}"),
         ("blocks", f"{lifted.count} ({used} used, {lifted.count - used} free){_detours(lifted)}"),
         ("bytes", f"{figure(heap, 'total_allocated', ' used')}, {figure(heap, 'total_free', ' free')}"),
         ("operations", _operations(heap)),
@@ -91,52 +94,69 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
         Absent(f"heap memory {run.start:#x}..{run.end:#x}", run.reason)
-        for run in _unmapped(lifted, profile.rules.header_bytes)
+        for run in unmapped(lifted, profile.rules.header_bytes)
     ]
-    report.facts += [("quirk", quirk_words(quirk, profile)) for quirk in verdict.quirks]
+    report.facts += [quirk_fact(quirk, profile) for quirk in verdict.quirks]
     note_unnamed(report, profile.section, heap, verdict.unkept)
     _pages(survey, lifted, report)
     if options is not None:
         if options.leaks:
             findings += leaks(survey, lifted, report)
-        _views(survey, lifted, report, options)
+        _views(survey, lifted, report, options, profile)
     report.summary = _summary(report, lifted, "kernel heap")
     return report
 
 
 def user_report(survey: Survey, process: Process, options: argparse.Namespace | None = None) -> Report:
     """The heap of one process, through its own tables."""
-    context = survey.context
-    profile, heap = context.profile.heap, process.memory.heap
+    heap = process.memory.heap
     noun = f"heap of process {process.pid} ({process.title or 'no name'})"
     if is_held(heap.locked) or A_PROCESS in survey.changing:
         return busy("heapcheck", noun)
-    space = context.space_of(PhysicalAddress(process.memory.page_directory))
-    user = lift_user_heap(space, process, profile)
-    if user.lifted is None:
-        verdict = user.verdict(profile)
+    space = survey.context.space_of(PhysicalAddress(process.memory.page_directory))
+    return _ring3_report(survey, heap, noun, space, options)
+
+
+def own_user_report(survey: Survey, options: argparse.Namespace | None = None) -> Report:
+    """The heap of ring 3 that no process owns, in the current space."""
+    context = survey.context
+    heap = read_user_heap(context.target, context.space, context.profile.user_heap)
+    if is_held(heap.locked):
+        return busy("heapcheck", "user heap")
+    return _ring3_report(survey, heap, "user heap", context.space, options)
+
+
+def _ring3_report(
+    survey: Survey, heap: UserHeap, noun: str, space: AddressSpace, options: argparse.Namespace | None
+) -> Report:
+    context, profile = survey.context, survey.context.profile.ring3_heap
+    user = lift_user_heap(space, heap, profile)
+    lifted, verdict = user.lifted, user.verdict(profile)
+    if lifted is None:
         report = Report("heapcheck", f"{noun} has no block yet", checked=verdict.evaluated)
         report.findings += listed_findings(verdict.violations, {NUM_BLOCKS: catalogue.COUNTER})
         report.facts.append(("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}"))
         return report
-    lifted, verdict = user.lifted, user.verdict(profile)
-    history = _InHeap(context.chronicle, process.memory.page_directory)
+    history = _InHeap(context.chronicle, heap.page_directory)
     findings = heap_findings(lifted, verdict, profile, history, NOT_KEPT)
     report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
-    used = _used(lifted, profile.rules.magic_used)
+    limit = "" if "heap_limit" in heap.unkept else f", limit {heap.heap_limit:#x}"
+    refused = "" if "errors" in heap.unkept else f"; {sum(heap.errors)} calls refused"
+    used = _used(lifted, profile.rules)
     report.facts += [
-        ("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}, limit {heap.heap_limit:#x}"),
+        ("heap", f"{heap.heap_start:#x}..{heap.heap_current:#x}{limit}"),
         ("blocks", f"{lifted.count} ({used} used, {lifted.count - used} free){_detours(lifted)}"),
-        ("bytes", f"{heap.total_allocated:,} used; {sum(heap.errors)} calls refused"),
+        ("bytes", f"{figure(heap, 'total_allocated', ' used')}{refused}"),
         ("coverage", coverage(lifted, verdict.violations, profile.rules)),
     ]
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
-        Absent(f"heap memory {run.start:#x}..{run.end:#x} of process {process.pid}", run.reason)
-        for run in _unmapped(lifted, profile.rules.header_bytes)
+        Absent(f"heap memory {run.start:#x}..{run.end:#x} of {noun.removeprefix('heap of ')}", run.reason)
+        for run in unmapped(lifted, profile.rules.header_bytes)
     ]
+    note_unnamed(report, profile.section, heap, verdict.unkept)
     if options is not None:
-        _views(survey, lifted, report, options)
+        _views(survey, lifted, report, options, profile)
     report.summary = _summary(report, lifted, noun)
     return report
 
@@ -163,7 +183,7 @@ def leak_report(survey: Survey) -> Report:
 def leaks(survey: Survey, lifted: LiftedHeap, report: Report) -> list[Finding]:
     """Used blocks of the kernel heap that nothing refers to; what keeps that from being judged is noted."""
     context = survey.context
-    if lifted.sound is None and (lifted.blocks or lifted.end):
+    if lifted.sound is None and lifted.verdict(context.profile.heap).violations:
         report.not_checked.append(Absent("references to blocks", "the heap is damaged: blocks are uncertain"))
         return []
     try:
@@ -174,7 +194,7 @@ def leaks(survey: Survey, lifted: LiftedHeap, report: Report) -> list[Finding]:
             context.profile,
             survey.spaces.kernel,
             survey.frames.manager,
-            lifted.heap,
+            lifted.extents(context.profile.heap.rules),
         )
         header = context.profile.heap.rules.header_bytes
         lost = unreferenced(memory, registers(context.target), blocks, lifted.image, header)
@@ -209,8 +229,9 @@ def _pages(survey: Survey, lifted: LiftedHeap, report: Report) -> None:
     report.checked += len(regions)
 
 
-def _views(survey: Survey, lifted: LiftedHeap, report: Report, options: argparse.Namespace) -> None:
-    profile = survey.context.profile.heap
+def _views(
+    survey: Survey, lifted: LiftedHeap, report: Report, options: argparse.Namespace, profile: HeapProfile
+) -> None:
     if options.block is not None:
         add_block(report, lifted, profile, value_of(survey.context, "heapcheck", options.block, "--block"))
     if options.blocks:
@@ -221,9 +242,15 @@ def _views(survey: Survey, lifted: LiftedHeap, report: Report, options: argparse
         add_map(report, lifted, profile)
 
 
-def _append(report: Report, process: Process, other: Report) -> None:
+def has_own_user_heap(context: Context) -> bool:
+    """Whether the kernel has a heap for ring 3 that no process owns."""
+    known = context.profile.user_heap
+    return known is not None and bool(known.pointer)
+
+
+def _append(report: Report, name: str, other: Report) -> None:
     """One more heap in the same report."""
-    report.facts.append((f"process {process.pid}", other.summary))
+    report.facts.append((name, other.summary))
     report.findings += other.findings
     report.tables += other.tables
     report.not_checked += other.not_checked
@@ -239,8 +266,18 @@ def _summary(report: Report, lifted: LiftedHeap, noun: str) -> str:
     return f"{noun} is sound: {lifted.count} blocks, {report.checked} invariants hold"
 
 
-def _used(lifted: LiftedHeap, magic_used: int) -> int:
-    return lifted.sound.used if lifted.sound else sum(b.magic == magic_used for b in lifted.blocks)
+def _used(lifted: LiftedHeap, rules: HeapRules) -> int:
+    if lifted.sound:
+        return lifted.sound.used
+    return sum(state_of(block, rules) == "used" for block in lifted.blocks)
+
+
+def _expansions(heap: Heap, rules: HeapRules) -> str:
+    count = expansions_of(heap, rules)
+    if count is None:
+        return "expansions not kept"
+    derived = " by its size" if "num_expansions" in heap.unkept else ""
+    return f"{count} expansions{derived}"
 
 
 def _operations(heap: Heap) -> str:
@@ -252,22 +289,6 @@ def _operations(heap: Heap) -> str:
 def _detours(lifted: LiftedHeap) -> str:
     other = [how for how in lifted.found_by if how is not Discovery.LIST]
     return f"; {len(other)} reached past damage, not by the list" if other else ""
-
-
-def _unmapped(lifted: LiftedHeap, header_bytes: int) -> Sequence[Run]:
-    """Unreadable stretches that a block claims as its own; gaps between regions are none."""
-    spans = []
-    for block, after in zip_longest(lifted.blocks, lifted.blocks[1:]):
-        end = block.address + header_bytes + block.size_bytes
-        # A damaged size claims too much: no block reaches beyond the next one.
-        spans.append(
-            (block.address, min(end, after.address) if after and after.address > block.address else end)
-        )
-    return [
-        run
-        for run in lifted.image.unreadable
-        if any(start < run.end and run.start < end for start, end in spans)
-    ]
 
 
 COMMAND = Command(

@@ -7,7 +7,13 @@ from coronel_gdb.checks.folding import fold
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.foundations import foundations_report
 from coronel_gdb.commands.frames import frames_report
-from coronel_gdb.commands.heapcheck import kernel_report, leak_report, user_report
+from coronel_gdb.commands.heapcheck import (
+    has_own_user_heap,
+    kernel_report,
+    leak_report,
+    own_user_report,
+    user_report,
+)
 from coronel_gdb.commands.layout import layout_report
 from coronel_gdb.commands.processes import processes_report
 from coronel_gdb.commands.regions import regions_report
@@ -34,7 +40,9 @@ def run(context: Context, _: argparse.Namespace) -> Report:
             return
         count = len(found.findings)
         verdict = f"{count} finding{'s' * (count != 1)}" if count else "sound"
-        if not count and found.not_checked:
+        if not count and not found.checked and not found.not_checked:
+            verdict = "nothing to check"
+        elif not count and found.not_checked:
             verdict = "sound as far as checked" if found.checked else "not checked"
         rows.append((name, verdict, found.checked, found.summary))
         report.findings += found.findings
@@ -48,6 +56,8 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     part("regions", lambda: regions_report(survey), "regions")
     part("kernel heap", lambda: kernel_report(survey), "heap")
     part("references", lambda: leak_report(survey), "heap")
+    if _knows_user_heap(context):
+        part("user heap", lambda: own_user_report(survey))
     part("processes", lambda: processes_report(survey), "processes")
     try:
         processes = survey.listed.processes
@@ -63,6 +73,13 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     report.summary = f"{verdict}; {report.checked:,} invariants checked{unknown}"
     report.tables.append(Table("checks", ("check", "verdict", "invariants", "summary"), rows))
     return report
+
+
+def _knows_user_heap(context: Context) -> bool:
+    try:
+        return has_own_user_heap(context)
+    except CoronelError:
+        return False
 
 
 def _is_specified(context: Context) -> bool:

@@ -28,6 +28,8 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     """Lift the list and all spaces, judge both, and say what each process has."""
     survey = Survey.of(context)
     profile = context.profile
+    if "processes" in profile.lacks:
+        return Report("processes", f"a kernel of profile {profile.name} has none")
     survey.listed = lift_processes(context.target, context.space, profile)  # must exist here
     return processes_report(survey)
 

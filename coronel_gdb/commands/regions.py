@@ -13,7 +13,7 @@ from coronel_gdb.lift.activity import A_PROCESS, is_held
 from coronel_gdb.lift.regions import LiftedRegions, lift_list, lift_spares
 from coronel_gdb.report import Absent, Report, Table
 from model.invariants import regions as rules
-from model.invariants.regions import ALL, check_regions, check_spares
+from model.invariants.regions import ALL, Empty, check_regions, check_spares
 from model.spaces import Space
 
 
@@ -28,7 +28,9 @@ def regions_report(survey: Survey) -> Report:
     manager, regions = lifted.manager, lifted.regions
     if is_held(manager.locked):
         return busy("regions", "virtual manager")
-    findings = region_findings(check_regions(manager, regions, stop=lifted.stop))
+    section = survey.context.profile.regions.section
+    empty = Empty.DELETED if section.has_quirk("zero_sized") else Empty.WRONG
+    findings = region_findings(check_regions(manager, regions, stop=lifted.stop, empty=empty))
     findings += refused_findings("virtual manager", manager.address, manager.errors, catalogue.REGION_REFUSED)
     pool = lift_spares(manager, survey.context.space, survey.context.profile.regions.node)
     findings += region_findings(check_spares(manager, pool.regions, regions, stop=pool.stop))
@@ -41,7 +43,12 @@ def regions_report(survey: Survey) -> Report:
     report.facts.append(
         ("nodes", f"{len(regions) if 'count' in manager.unkept else manager.count:,} in the list{spare}")
     )
-    note_unnamed(report, survey.context.profile.regions.section, manager, rules.unkept(manager))
+    listed = [region for region in regions if region.size_bytes or empty is Empty.WRONG]
+    deleted = len(regions) - len(listed)
+    if deleted:
+        words = f"{deleted:,} of 0 bytes stand for deleted ones; list sound"
+        report.facts.append(("quirk regions", words))
+    note_unnamed(report, section, manager, rules.unkept(manager))
     try:
         findings += mapped_findings(lifted, survey.spaces.kernel)
         report.checked += len(regions)
@@ -54,9 +61,9 @@ def regions_report(survey: Survey) -> Report:
     report.summary = (
         f"{count} finding{'s' * (count != 1)} in {len(regions)} free regions"
         if findings
-        else f"free regions are sound: {len(regions)}, {free >> 10:,} KiB in all"
+        else f"free regions are sound: {len(listed)}, {free >> 10:,} KiB in all"
     )
-    rows = [(r.start, r.start + r.size_bytes, r.size_bytes, r.node) for r in regions]
+    rows = [(r.start, r.start + r.size_bytes, r.size_bytes, r.node) for r in listed]
     columns = ("start", "end", "size", "node")
     report.tables.append(Table("free regions", columns, rows, frozenset(columns)))
     return report

@@ -13,6 +13,8 @@ from coronel_gdb.lift.processes import LiftedProcesses, lift_processes
 from coronel_gdb.lift.regions import LiftedRegions
 from coronel_gdb.lift.schemes import lift_any_frames, lift_any_heap, lift_any_regions, read_any_heap
 from coronel_gdb.report import Absent, Report
+from model.invariants import ownership
+from model.invariants.base import Invariant
 from model.invariants.ownership import Conflict, check_owners
 from model.ledger import Segment, sweep
 from model.types import VirtualAddress
@@ -104,6 +106,11 @@ class Survey:
             report.not_checked.append(Absent(what, why))
         return not changing
 
+    @property
+    def ownership_rules(self) -> tuple[Invariant, ...]:
+        """The rules about owners that the kernel's design asks for."""
+        return ownership.ALL if self.context.profile.specified else ownership.ANYWHERE
+
     @cached_property
     def conflicts(self) -> list[Conflict]:
         """Frames with claims that may not meet, and lost ones where all claims are known."""
@@ -111,7 +118,9 @@ class Survey:
         manager = self.frames.manager
         end = None if "physical_end" in manager.unkept else manager.physical_end
         known = known and "ranges" not in manager.unkept
-        return check_owners(self.segments, manager.ranges, ram_end=end, lost_known=known)
+        return check_owners(
+            self.segments, manager.ranges, ram_end=end, lost_known=known, rules=self.ownership_rules
+        )
 
 
 def value_of(context: Context, command: str, expression: str, what: str) -> int:

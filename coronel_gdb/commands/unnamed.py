@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from coronel_gdb.profiles.schema import Section
 from coronel_gdb.report import Absent, Report
 from model.invariants.base import Invariant
-from model.records import FrameManager, Heap, RegionManager
+from model.records import FrameManager, Heap, RegionManager, UserHeap
+
+_Record = Heap | UserHeap | FrameManager | RegionManager
 
 _REFUSED = "calls that were refused"
 
@@ -13,7 +15,7 @@ _REFUSED = "calls that were refused"
 def note_unnamed(
     report: Report,
     section: Section,
-    record: Heap | FrameManager | RegionManager,
+    record: _Record,
     rules: Iterable[tuple[Invariant, str]],
 ) -> None:
     """Note rules over fields without a place, unless the kernel is known to have no such field."""
@@ -26,7 +28,7 @@ def note_unnamed(
             report.not_checked.append(Absent(what, why))
 
 
-def figure(record: Heap | FrameManager | RegionManager, field: str, noun: str = "") -> str:
+def figure(record: _Record, field: str, noun: str = "") -> str:
     """A field as a number with its noun; that there is none, where the kernel keeps none."""
     if field in record.unkept:
         return f"{noun.strip() or field} not kept"

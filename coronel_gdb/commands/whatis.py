@@ -4,14 +4,15 @@ import argparse
 from collections.abc import Iterator
 
 from coronel_gdb.commands.command import Command, Context, Option
+from coronel_gdb.commands.heapcheck import has_own_user_heap
 from coronel_gdb.commands.roles.kernel import KernelRoles
 from coronel_gdb.commands.roles.pages import PhysicalPage, physical_page
-from coronel_gdb.commands.roles.process import user_roles
+from coronel_gdb.commands.roles.process import own_heap_role, user_roles
 from coronel_gdb.commands.roles.role import COLUMNS, HEXADECIMAL, Role, joined
 from coronel_gdb.commands.roles.traced import Traced
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.commands.walks.words import SIZES, rights
-from coronel_gdb.errors import CoronelError, KernelError, ReadFault, UsageError
+from coronel_gdb.errors import CoronelError, KernelError, NotInitialised, ReadFault, UsageError
 from coronel_gdb.lift.all_spaces import who
 from coronel_gdb.lift.kernel_image import read_image
 from coronel_gdb.lift.owner import backing
@@ -100,12 +101,25 @@ class _Answer:
         if self.kernel is not None and virtual >> 63:
             self.roles += self.kernel.at(virtual)
         elif self.kernel is not None and own:
+            if has_own_user_heap(self.context):
+                self.roles += self._own_heap(virtual)
             for process in self.survey.listed.processes:
                 self._user_roles(virtual, process.pid)
 
+    def _own_heap(self, virtual: int) -> list[Role]:
+        assert self.kernel is not None
+        header = self.kernel.layout(self.context.profile.ring3_heap.block.name)
+        try:
+            return list(own_heap_role(self.survey, virtual, header))
+        except NotInitialised:
+            return []
+        except CoronelError as error:
+            self.report.not_checked.append(Absent("user heap", str(error)))
+            return []
+
     def _user_roles(self, virtual: int, pid: int) -> None:
         assert self.kernel is not None
-        header = self.kernel.layout(self.context.profile.heap.block.name)
+        header = self.kernel.layout(self.context.profile.ring3_heap.block.name)
         for process in self.survey.listed.processes:
             if process.pid != pid:
                 continue
@@ -170,9 +184,8 @@ class _Answer:
             "lost: neither free nor a page table nor mapped" if managed else "not managed, claimed by nobody"
         )
         report.facts.append(("frame", f"{frame:#x}: {text or nobody}"))
-        manager = self.survey.frames.manager
-        if frame < manager.physical_end:
-            node = manager.nodes + frame // PAGE_BYTES * self.survey.frames.node_bytes
+        node = self.survey.frames.node_of(frame)
+        if node is not None:
             report.facts.append(("frame node", f"{node:#x}"))
         for line in self.traced.of_frame(frame):
             report.facts.append(("frame freed" if line.startswith("freed") else "frame taken", line))

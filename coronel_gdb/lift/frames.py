@@ -49,6 +49,13 @@ class LiftedFrames:
         index = (self.manager.free_list - self.manager.nodes) // self.node_bytes
         return PhysicalAddress(index * PAGE_BYTES if self.count else 0)
 
+    def node_of(self, frame: int) -> VirtualAddress | None:
+        """The node of the frame at that physical address, None when it has none."""
+        index = frame // PAGE_BYTES
+        if index >= self.manager.node_count:
+            return None
+        return VirtualAddress(self.manager.nodes + index * self.node_bytes)
+
     def free_between(self, start: int, end: int) -> int:
         """How many frames of physical [start, end) the list holds."""
         if self.sound:

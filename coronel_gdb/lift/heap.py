@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from heapq import merge
 
+from coronel_gdb.lift.extent import farthest_end, reached_from
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.sound_heap import SoundHeap, blocks_of, prove
@@ -19,9 +20,10 @@ from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
 from model.invariants.heap import check_heap, sound_verdict
-from model.records import Heap, HeapBlock
+from model.records import Heap, HeapBlock, HeapRules
 from model.types import PAGE_BYTES, VirtualAddress, is_aligned
 
+_MOST_REGIONS = 64  # found one by one behind damage; each costs a reading of the heap
 _MOST_SEARCHES = 1000  # each is a pass over the heap's bytes; more damage than this is not worth minutes
 
 
@@ -39,7 +41,8 @@ class LiftedHeap:
     """The heap object, its blocks in true order, how each was found, and the bytes they were read from.
 
     `end` says why the last block is the last: None when the list ended as it should. A heap that was proved
-    in bulk has `sound` and no blocks one by one; `all_blocks` has them in either case.
+    in bulk has `sound` and no blocks one by one; `all_blocks` has them in either case. `memory_end` is where
+    the heap's memory ends in a kernel whose heap object does not say so.
     """
 
     heap: Heap
@@ -48,6 +51,7 @@ class LiftedHeap:
     found_by: list[Discovery] = field(default_factory=list)
     end: str | None = None
     sound: SoundHeap | None = None
+    memory_end: int | None = None
 
     @property
     def count(self) -> int:
@@ -58,11 +62,29 @@ class LiftedHeap:
         """Every block in true order."""
         return blocks_of(self.heap, self.image, profile) if self.sound else self.blocks
 
+    def extents(self, rules: HeapRules) -> list[tuple[int, int]]:
+        """[start, end) of the memory that is the heap's, as its object says, or else as its blocks do."""
+        if not rules.fixed_heap_end:
+            return [(self.heap.heap_start, self.heap.heap_end)]
+        found: list[tuple[int, int]] = []
+        for block in self.blocks:
+            start, end = int(block.address), block.address + rules.header_bytes + block.size_bytes
+            if found and found[-1][1] == start:
+                start = found.pop()[0]
+            found.append((start, end))
+        return found
+
     def verdict(self, profile: HeapProfile) -> Verdict:
         """The heap against all its invariants."""
         if self.sound:
             return sound_verdict(self.sound.count)
-        return check_heap(self.heap, self.blocks, profile.rules, complete=self.end is None)
+        return check_heap(
+            self.heap,
+            self.blocks,
+            profile.rules,
+            complete=self.end is None,
+            memory_end=self.memory_end,
+        )
 
 
 def lift_heap(space: AddressSpace, heap: Heap, profile: HeapProfile, *, careful: bool = True) -> LiftedHeap:
@@ -82,12 +104,33 @@ def follow_heap(
     careful: bool = False,
 ) -> LiftedHeap:
     """As `lift_heap`; a user heap says how many `blocks` it has instead of what is free (§15.3)."""
+    if profile.rules.fixed_heap_end:
+        return _without_end(space, heap, profile)
     start, end = heap.heap_start, heap.heap_end
     lifted = LiftedHeap(heap, Image(space, start, end if start <= end else start))
     if not careful:
         lifted.sound = prove(heap, lifted.image, profile, blocks)
     if lifted.sound is None:
         _Walker(lifted, profile).run()
+    return lifted
+
+
+def _without_end(space: AddressSpace, heap: Heap, profile: HeapProfile) -> LiftedHeap:
+    """As `follow_heap`, where the heap object does not say how far its memory reaches.
+
+    Behind damage the list may lead on to regions that were not known before: then it is followed again.
+    """
+    end = farthest_end(space, heap, profile)
+    for _ in range(_MOST_REGIONS):
+        lifted = LiftedHeap(heap, Image(space, heap.heap_start, VirtualAddress(max(end, heap.heap_start))))
+        lifted.memory_end = int(lifted.image.end)
+        _Walker(lifted, profile).run()
+        farther = end
+        if lifted.end is not None and lifted.blocks:
+            farther = reached_from(lifted.blocks[-1].next, end, space, profile)
+        if farther == end:
+            break
+        end = farther
     return lifted
 
 
@@ -191,6 +234,8 @@ class _Walker:
             return by_list.address, Discovery.LIST  # from one region to the next, the back link is damaged
         if complete:
             return None  # all of the heap is known: `next` is damaged, nothing follows
+        if by_geometry and self.goes_on_without_us(by_geometry, block):
+            return by_geometry.address, Discovery.GEOMETRY  # both links between the two are damaged
         for search in (self.by_back_link, self.by_magic):
             found = search(block)
             if found is not None:
@@ -228,6 +273,11 @@ class _Walker:
         successor = self.header_at(candidate.next)
         return successor is not None and successor.prev == candidate.address
 
+    def goes_on_without_us(self, candidate: HeapBlock, block: HeapBlock) -> bool:
+        """Whether a header that does not point back is a block all the same: its own successor says so."""
+        intact = self.has_magic(candidate) and not self.is_stale(candidate, block)
+        return intact and candidate.next != 0 and self.leads_on(candidate)
+
     def is_stale(self, candidate: HeapBlock, block: HeapBlock) -> bool:
         """Whether the candidate is what an absorbed block left behind: two free neighbours cannot be."""
         return candidate.magic == block.magic == self.rules.magic_free
@@ -249,7 +299,7 @@ class _Walker:
         A header whose links lead back to before this block is a stale one: there everything is known.
         """
         found = [
-            self.candidates(magic.to_bytes(8, "little"), self.block.offset("magic"), block.address)
+            self.candidates(*self.block.pattern("magic", magic), block.address)
             for magic in (self.rules.magic_used, self.rules.magic_free)
         ]
         for candidate in merge(*found, key=lambda header: header.address):

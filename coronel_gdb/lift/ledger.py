@@ -58,6 +58,8 @@ def _boot_memory(target: Target, space: AddressSpace, profile: ResolvedProfile) 
         image_end=image_end,
         placement_end=max(align_up(placement, PAGE_BYTES), image_end),
         reserved=tuple(_reserved(target, space, profile)),
+        specified=profile.specified,
+        linear_map=profile.linear_map,
     )
 
 

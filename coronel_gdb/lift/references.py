@@ -15,8 +15,8 @@ from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import Target
-from model.address_space import DEVICE_BASE, KERNEL_BASE, STACK_END, STACK_START, WINDOW_BASE
-from model.records import FrameManager, Heap, HeapBlock
+from model.address_space import DEVICE_BASE, KERNEL_BASE, STACK_END, STACK_START, WINDOW_BASE, WINDOW_END
+from model.records import FrameManager, HeapBlock
 from model.spaces import Space
 from model.types import VirtualAddress
 
@@ -74,20 +74,29 @@ def roots(
     profile: ResolvedProfile,
     kernel: Space,
     manager: FrameManager,
-    heap: Heap,
+    extents: Iterable[tuple[int, int]],
 ) -> Iterator[bytes]:
-    """The memory that counts as in use by the kernel, in pieces."""
+    """The memory that counts as in use by the kernel, in pieces; `extents` are those of the heap.
+
+    Of a kernel of another address map than docs/spec.md §2, all that it may write to.
+    """
     ignored = list(_ignored(target, space, profile, manager))
-    ignored += [(heap.heap_start, heap.heap_end), (STACK_START, _stack_pointer(target))]
+    ignored += list(extents)
+    if profile.specified:
+        ignored.append((STACK_START, _stack_pointer(target)))
     for run in kernel.runs:
         start, end = int(run.virtual), run.virtual + run.size_bytes
-        windows = WINDOW_BASE <= start < DEVICE_BASE
-        if start < KERNEL_BASE or start >= DEVICE_BASE or windows or not run.rights.writable:
+        if not run.rights.writable or not (_is_memory(start) if profile.specified else start >> 63):
             continue
         for low, high in _without(start, end, ignored):
             for piece in space.runs(VirtualAddress(low), VirtualAddress(high)):
                 if piece.data is not None:
                     yield piece.data
+
+
+def _is_memory(start: int) -> bool:
+    """Whether pages of the kernel there are its own memory, and neither devices nor windows (§2)."""
+    return KERNEL_BASE <= start < WINDOW_BASE or WINDOW_END <= start < DEVICE_BASE
 
 
 def _stack_pointer(target: Target) -> int:
@@ -102,7 +111,8 @@ def _stack_pointer(target: Target) -> int:
 def _ignored(
     target: Target, space: AddressSpace, profile: ResolvedProfile, manager: FrameManager
 ) -> Iterator[tuple[int, int]]:
-    yield manager.nodes, manager.nodes + profile.frames.node.size_bytes * manager.node_count
+    if manager.node_count:
+        yield manager.nodes, manager.nodes + profile.frames.node.size_bytes * manager.node_count
     for name, size_bytes in profile.notes.items():
         address = target.symbol(name)
         if address is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from coronel_gdb.lift.frames import LiftedFrames, follow_frames, read_manager
 from coronel_gdb.lift.heap import LiftedHeap, lift_heap, read_heap
+from coronel_gdb.lift.placed_frames import follow_placed_frames, read_placed_manager
 from coronel_gdb.lift.regions import LiftedRegions, lift_regions
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import HeapProfile, ListProfile
@@ -36,7 +37,10 @@ def _quick_heap(space: AddressSpace, heap: Heap, profile: HeapProfile) -> Lifted
 
 
 HEAPS = {"coronel": HeapScheme(read_heap, _quick_heap)}
-FRAMES = {"coronel": FrameScheme(read_manager, follow_frames)}
+FRAMES = {
+    "coronel": FrameScheme(read_manager, follow_frames),
+    "placed_nodes": FrameScheme(read_placed_manager, follow_placed_frames),
+}
 REGIONS: dict[str, Callable[[Target, AddressSpace, ListProfile], LiftedRegions]] = {"coronel": lift_regions}
 
 

@@ -49,6 +49,7 @@ def parse(text: str) -> Profile:
             sizes,
             frozenset(map(str, raw.get("lacks", ()))),
             specified=raw.get("specified") is True,
+            linear_map=None if raw.get("linear_map") is None else int(raw["linear_map"]),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise KernelError(f"not a profile: {error}") from error
@@ -70,7 +71,7 @@ def find(symbol: Callable[[str], VirtualAddress | None], kernel: Path | None) ->
     if fitting:
         return max(fitting, key=lambda profile: (len(profile.match_types), len(profile.match)))
     detail = "; ".join(f"{name} needs {', '.join(absent)}" for name, absent in missing.items())
-    raise KernelError(f"no profile fits this kernel ({detail})")
+    raise KernelError(f"no profile fits this kernel's symbols ({detail})")
 
 
 def _other_sizes(profile: Profile, kernel: Path | None) -> Iterator[str]:
@@ -127,6 +128,7 @@ def resolve(profile: Profile, kernel: Path | None) -> ResolvedProfile:
         user_heap=_heap(sections.get("user_heap")),
         lacks=profile.lacks,
         specified=profile.specified,
+        linear_map=profile.linear_map,
         sections=sections,
     )
 
@@ -244,6 +246,7 @@ def _heap(section: Section | None) -> HeapProfile | None:
         magic_free=numbers.get("magic_free", 0),
         magic_used=numbers.get("magic_used", 0),
         has_magic="magic_free" in numbers,
+        state_apart=block.members.get("magic") != block.members.get("is_free"),
         expansion_bytes=numbers.get("expansion_bytes"),
         fixed_heap_end=section.has_quirk("fixed_heap_end"),
         headers_in_total_free=section.has_quirk("headers_in_total_free"),

@@ -43,7 +43,8 @@ class Profile:
     """One TOML file: `match` and `match_types` say which kernels it fits, the rest is by noun and role.
 
     `match_types` are sizes in bytes by type; `lacks` are sections that the kernel is known not to have;
-    `specified` says that docs/spec.md is the kernel's own specification.
+    `specified` says that docs/spec.md is the kernel's own specification. `linear_map` is where physical 0 is
+    mapped, in a kernel that maps memory without giving it to anybody by that.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Profile:
     match_types: Mapping[str, int] = field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
     specified: bool = False
+    linear_map: int | None = None
 
     def text(self, section: str, key: str) -> str:
         """The string at `section.key`."""
@@ -130,6 +132,16 @@ class Structure:
         if mask is not None:
             value = int.from_bytes(field_bytes, "little") & ~mask | (value << shift) & mask
         return value.to_bytes(len(field_bytes), "little")
+
+    def pattern(self, role: str, value: int) -> tuple[bytes, int]:
+        """The bytes that say that value in a role, and their offset: those that no other role shares."""
+        member = self.members[role]
+        mask, shift = self.parts.get(role, ((1 << 8 * member.size_bytes) - 1, 0))
+        masks = mask.to_bytes(member.size_bytes, "little")
+        whole = [index for index, byte in enumerate(masks) if byte == 0xFF]
+        data = (value << shift & mask).to_bytes(member.size_bytes, "little")
+        first = whole[0] if whole else 0
+        return bytes(data[index] for index in whole), member.offset_bytes + first
 
     def unpacker(self, roles: Sequence[str]) -> Unpack:
         """What unpacks the scalar fields in these roles, which stand in order of offset, alone."""
@@ -234,8 +246,9 @@ class ResolvedProfile:
 
     No section need be there: `heap`, `frames` and `regions` say so as an error; without processes,
     `processes` is None and `no_processes` says why. `lacks` are sections that the kernel is known not to
-    have; `specified`: docs/spec.md is the kernel's own specification. `image` are symbols by their role.
-    `boot_map` is the kernel's copy of the memory map, `ring` describes the trace.
+    have; `specified`: docs/spec.md is the kernel's own specification; `linear_map` as in the profile.
+    `image` are symbols by their role. `boot_map` is the kernel's copy of the memory map, `ring` describes
+    the trace.
     `structures` are all that were looked up, as the kernel's DWARF has them, None when there is none. `trace`
     and `notes` (symbol → bytes) record the past: no block is in use by them. `activity` are symbols of words
     that are not 0 while something is changing, and what that is. `sections` are those that have schemes.
@@ -258,12 +271,18 @@ class ResolvedProfile:
     user_heap: HeapProfile | None = None
     lacks: frozenset[str] = frozenset()
     specified: bool = False
+    linear_map: int | None = None
     sections: Mapping[str, Section] = field(default_factory=dict)
 
     @property
     def heap(self) -> HeapProfile:
         """The kernel's heap; `KernelError` when the profile knows none."""
         return self._known(self.known_heap, "heap")
+
+    @property
+    def ring3_heap(self) -> HeapProfile:
+        """Heaps of ring 3; where the profile says nothing of them, their blocks are those of the heap."""
+        return self.user_heap or self.heap
 
     @property
     def frames(self) -> ListProfile:

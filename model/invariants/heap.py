@@ -53,15 +53,22 @@ PER_HEAP: Final = (FIRST, TOTAL_ALLOCATED, TOTAL_FREE, LIVE, HEAP_SIZE, HEAP_STA
 
 
 def check_heap(
-    heap: Heap, blocks: Sequence[HeapBlock], rules: HeapRules, *, complete: bool = True
+    heap: Heap,
+    blocks: Sequence[HeapBlock],
+    rules: HeapRules,
+    *,
+    complete: bool = True,
+    memory_end: int | None = None,
 ) -> Verdict:
     """Judge a heap; `blocks` are in true list order, damaged headers included with their raw values.
 
+    No block reaches beyond `memory_end`; without it, beyond what the heap object says.
     `complete` says whether these are all blocks; otherwise what is a sum over all of them is not judged.
     Totals are recounted with the implied value where a block's own is damaged, so that one damaged
     header is not reported a second time as a wrong total.
     """
     verdict = Verdict()
+    limit = heap.heap_end if memory_end is None else memory_end
     sizes: list[int | None] = []
     frees: list[bool | None] = []
     for index, block in enumerate(blocks):
@@ -69,8 +76,8 @@ def check_heap(
         after = blocks[index + 1] if index + 1 < len(blocks) else None
         frees.append(_check_state(block, rules, verdict))
         if after is not None or complete:
-            stop = after.address if after is not None else _list_end(heap, block, sizes, rules)
-            sizes.append(_check_size(heap, block, after, stop, rules, verdict))
+            stop = after.address if after is not None else _list_end(heap, block, sizes, rules, limit)
+            sizes.append(_check_size(limit, block, after, stop, rules, verdict))
             _check_link(block, NEXT, block.next, after, verdict)
         else:
             sizes.append(None)
@@ -101,6 +108,9 @@ def _check_state(block: HeapBlock, rules: HeapRules, verdict: Verdict) -> bool |
     """Whether the block is free; None when neither its magic nor its state byte can be believed."""
     by_magic = {rules.magic_free: True, rules.magic_used: False}.get(block.magic)
     by_state = {1: True, 0: False}.get(block.is_free)
+    if by_magic is None and not rules.state_apart:
+        verdict.violations.append(Violation(MAGIC, block.address, "magic", block.magic, None, ""))
+        return None
     if by_magic is None:
         implied = None if by_state is None else rules.magic_free if by_state else rules.magic_used
         because = "" if by_state is None else f"is_free is {block.is_free}"
@@ -117,24 +127,24 @@ def _check_state(block: HeapBlock, rules: HeapRules, verdict: Verdict) -> bool |
     return by_magic
 
 
-def _list_end(heap: Heap, last: HeapBlock, before: Sequence[int | None], rules: HeapRules) -> int:
+def _list_end(heap: Heap, last: HeapBlock, before: Sequence[int | None], rules: HeapRules, limit: int) -> int:
     """Where the last block of the list must end: what is left of heap_size_, or else the heap's end."""
     known = [size for size in before if size is not None]
     left = heap.heap_size - sum(known) - rules.header_bytes * len(before)
     end = last.address + left
-    sound = len(known) == len(before) and left > 0 and is_aligned(end, PAGE_BYTES) and end <= heap.heap_end
-    return end if sound else heap.heap_end
+    sound = len(known) == len(before) and left > 0 and is_aligned(end, PAGE_BYTES) and end <= limit
+    return end if sound else limit
 
 
 def _check_size(
-    heap: Heap, block: HeapBlock, after: HeapBlock | None, stop: int, rules: HeapRules, verdict: Verdict
+    limit: int, block: HeapBlock, after: HeapBlock | None, stop: int, rules: HeapRules, verdict: Verdict
 ) -> int | None:
     """The size that the block must have; None when it is wrong and nothing implies the right one."""
     end = block.address + rules.header_bytes + block.size_bytes
     sound = block.size_bytes >= rules.minimum_bytes and is_aligned(block.size_bytes, rules.alignment_bytes)
     if sound and after is not None and end == after.address:
         return block.size_bytes
-    at_edge = is_aligned(end, PAGE_BYTES) and end <= heap.heap_end
+    at_edge = is_aligned(end, PAGE_BYTES) and end <= limit
     if sound and at_edge and (after is None or is_aligned(after.address, PAGE_BYTES)):
         return block.size_bytes  # the end of a region
     implied = stop - block.address - rules.header_bytes

@@ -75,6 +75,9 @@ ALL: Final = (
 )
 """In the order of their weight: a frame that breaks several is reported by the first."""
 
+ANYWHERE: Final = (USER_TABLE, FREE_TABLE, FREE_MAPPED, FREE_RESERVED, SHARED_TABLE, OUTSIDE, LOST)
+"""Those that hold in a kernel of another design than docs/spec.md."""
+
 ISOLATION: Final = (USER_TABLE, TWO_PROCESSES, USER_KERNEL, SHARED_TABLE)
 
 _KERNELS_OWN: Final = {Owner.KERNEL, Owner.IMAGE, Owner.PLACEMENT, Owner.BOOT, Owner.LOW}
@@ -103,18 +106,19 @@ def check_owners(
     *,
     ram_end: int | None = None,
     lost_known: bool = True,
+    rules: Sequence[Invariant] = ALL,
 ) -> list[Conflict]:
     """Judge every stretch of memory by its claims; `managed` ranges must be claimed whole.
 
     Pages at or above `ram_end` lead nowhere. `lost_known` is False when not all claims could be gathered:
-    then nothing is called lost.
+    then nothing is called lost. `rules` are asked, in their order.
     """
     conflicts = []
     claimed_to = 0
     for segment in segments:
         claimed_to = segment.end
         if segment.claims:
-            broken = _broken(segment.claims)
+            broken = _broken(segment.claims, rules)
             if broken is None and ram_end is not None and segment.start >= ram_end:
                 broken = _outside(segment.claims)
             if broken is not None:
@@ -138,7 +142,7 @@ def _outside(claims: tuple[Claim, ...]) -> Invariant | None:
     return OUTSIDE if any(claim.owner in memory for claim in claims) else None
 
 
-def _broken(claims: tuple[Claim, ...]) -> Invariant | None:
+def _broken(claims: tuple[Claim, ...], rules: Sequence[Invariant]) -> Invariant | None:
     """The weightiest rule that these claims of one frame break together."""
     if len(claims) == 1:
         return None
@@ -160,4 +164,4 @@ def _broken(claims: tuple[Claim, ...]) -> Invariant | None:
         MAPPED_TWICE: (mappings > 1 and Owner.DEVICE not in kinds) or aliased,
         DEVICE_RAM: Owner.DEVICE in kinds and bool(kinds & {Owner.USER, Owner.KERNEL}),
     }
-    return next((rule for rule in ALL if verdicts.get(rule)), None)
+    return next((rule for rule in rules if verdicts.get(rule)), None)

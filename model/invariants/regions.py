@@ -1,6 +1,7 @@
 """Invariants of a list of free virtual regions (docs/spec.md §6)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Final
 
 from model.invariants.base import Invariant, Violation
@@ -33,31 +34,34 @@ APART: Final = Invariant(
     "regions.apart", "no node is both in the list and in the pool", "§6.1–6.2: a node is used or it is not"
 )
 
+
+class Empty(Enum):
+    """What a region of 0 bytes is."""
+
+    WRONG = "wrong"
+    DELETED = "a deleted region"
+
+
 LIST: Final = (ALIGNED, INSIDE, ORDER, FIRST, BACK, LAST, END, COUNT)
 ALL: Final = (*LIST, SPARE, SPARE_COUNT, APART)
 
 
-def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: int = 0) -> list[Violation]:
+def check_regions(
+    manager: RegionManager, regions: Sequence[Region], *, stop: int = 0, empty: Empty = Empty.WRONG
+) -> list[Violation]:
     """Judge the free list; `regions` are its nodes in list order, each once.
 
+    `empty` says what a region of 0 bytes is; one that stands for a deleted one is linked, and nothing else.
     `stop` is the pointer at which following them ended, 0 for a list that ends with null; what needs the
     whole list is then not judged.
     """
-    violations = []
+    violations: list[Violation] = []
+    ahead: Region | None = None
     for index, region in enumerate(regions):
-        end = region.start + region.size_bytes
-        whole = is_aligned(region.start, PAGE_BYTES) and is_aligned(region.size_bytes, PAGE_BYTES)
-        if not whole or not region.size_bytes:
-            violations.append(Violation(ALIGNED, region.node, "size", region.size_bytes, None, ""))
-        bounded = not manager.unkept & {"start", "end"}
-        if bounded and not manager.start <= region.start <= end <= manager.end:
-            because = f"the space is {manager.start:#x}..{manager.end:#x}"
-            violations.append(Violation(INSIDE, region.node, "start", region.start, None, because))
-        before = regions[index - 1] if index else None
-        if before is not None and before.start + before.size_bytes >= region.start:
-            because = f"the region before ends at {before.start + before.size_bytes:#x}"
-            violations.append(Violation(ORDER, region.node, "start", region.start, None, because))
-        expected = before.node if before is not None else 0
+        if region.size_bytes or empty is Empty.WRONG:
+            violations += _check_region(manager, region, ahead)
+            ahead = region
+        expected = regions[index - 1].node if index else 0
         if region.prev != expected:
             violations.append(
                 Violation(BACK, region.node, "prev", region.prev, expected, "it comes before in the list")
@@ -81,6 +85,21 @@ def check_regions(manager: RegionManager, regions: Sequence[Region], *, stop: in
         because = f"{len(regions)} nodes are listed"
         violations.append(Violation(COUNT, manager.address, "count", manager.count, len(regions), because))
     return violations
+
+
+def _check_region(manager: RegionManager, region: Region, before: Region | None) -> Iterator[Violation]:
+    """One region by itself, and behind the one before it."""
+    end = region.start + region.size_bytes
+    whole = is_aligned(region.start, PAGE_BYTES) and is_aligned(region.size_bytes, PAGE_BYTES)
+    if not whole or not region.size_bytes:
+        yield Violation(ALIGNED, region.node, "size", region.size_bytes, None, "")
+    bounded = not manager.unkept & {"start", "end"}
+    if bounded and not manager.start <= region.start <= end <= manager.end:
+        because = f"the space is {manager.start:#x}..{manager.end:#x}"
+        yield Violation(INSIDE, region.node, "start", region.start, None, because)
+    if before is not None and before.start + before.size_bytes >= region.start:
+        because = f"the region before ends at {before.start + before.size_bytes:#x}"
+        yield Violation(ORDER, region.node, "start", region.start, None, because)
 
 
 def unkept(manager: RegionManager) -> list[tuple[Invariant, str]]:

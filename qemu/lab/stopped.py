@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab.gdbmi import Gdb
@@ -30,10 +31,12 @@ class Stopped:
 
 
 @contextmanager
-def at_checkpoint(number: int, append: str, **options: Any) -> Iterator[Stopped]:
-    """Boot the kernel with that command line and run it to its checkpoint of that number, from 1."""
-    with Machine(BOOT_ELF, append, paused=True, **options) as machine, Gdb(script=GDB_SCRIPT) as gdb:
-        gdb.attach(machine.gdb_socket, KERNEL_ELF)
+def at_checkpoint(
+    number: int, append: str, *, elf: Path = KERNEL_ELF, boot_elf: Path = BOOT_ELF, **options: Any
+) -> Iterator[Stopped]:
+    """Boot a kernel with that command line and run it to its checkpoint of that number, from 1."""
+    with Machine(boot_elf, append, paused=True, **options) as machine, Gdb(script=GDB_SCRIPT) as gdb:
+        gdb.attach(machine.gdb_socket, elf)
         for _ in range(number):
             gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
         yield Stopped(machine, gdb)

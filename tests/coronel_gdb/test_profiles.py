@@ -92,7 +92,7 @@ def test_a_profile_without_a_section_says_so_in_one_line(command: Command, noun:
         (HEAPCHECK, "heap", "num_frees", "num_allocations_ − num_frees_ = number of used blocks"),
         (HEAPCHECK, "heap", "errors", "calls that were refused"),
         (FRAMES, "frames", "free_count", "free_count_ = nodes in the list"),
-        (FRAMES, "frames", "ranges", "a free frame lies in a managed range"),
+        (FRAMES, "frames", "physical_end", "a page of memory leads to RAM"),
         (REGIONS, "regions", "count", "count_ = nodes in the list"),
         (REGIONS, "regions", "spare_count", "spare_count_ = nodes from spare_ on, each once"),
         (REGIONS, "regions", "end", "start_ <= start and start + size <= end_"),

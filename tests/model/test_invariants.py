@@ -8,7 +8,17 @@ import pytest
 from lab.invariants import INVARIANTS
 from model.address_space import IMAGE_START, KERNEL_BASE, WINDOW_BASE, linear_physical
 from model.block_list import FREE, RULES
-from model.invariants import boot, catalogue, layout, locks, memory_map, placement, table_entries, trace
+from model.invariants import (
+    boot,
+    catalogue,
+    layout,
+    locks,
+    memory_map,
+    placed_frames,
+    placement,
+    table_entries,
+    trace,
+)
 from model.invariants import frame_manager as frame_manager_rules
 from model.invariants.frames import check_frames
 from model.invariants.heap import check_heap
@@ -373,6 +383,8 @@ def test_every_invariant_has_a_specimen() -> None:
         *(each.id for each in boot.ALL),
         *(each.id for noun in (frame_manager_rules, locks, table_entries) for each in noun.ALL),
         "layout.symbols",
+        # tests/model/test_placed_frames.py
+        *(each.id for each in placed_frames.OWN),
         *(each.id for noun in (memory_map, placement, trace) for each in noun.ALL),
     }
     assert known == {*BREAKS, *elsewhere}

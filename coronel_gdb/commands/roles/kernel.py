@@ -120,6 +120,8 @@ class KernelRoles:
 
     def _frame_node(self, address: int) -> Iterator[Role]:
         manager, size = self._survey.frames.manager, self._profile.frames.node.size_bytes
+        if not manager.node_count:
+            yield from self._placed_node(address, size)
         if not manager.nodes <= address < manager.nodes + manager.node_count * size:
             return
         self._unlocked("frame nodes", manager.locked)
@@ -134,6 +136,15 @@ class KernelRoles:
         field = field_at(self.layout(self._profile.frames.node.name), address - start)
         details = (state, f"next {values['previous']:#x}", *self._traced.of_frame(frame))
         yield Role(f"node of frame {frame:#x} ({field})", start, address - start, details)
+
+    def _placed_node(self, address: int, size: int) -> Iterator[Role]:
+        """A node that lies anywhere: of a free frame, or it is none any more."""
+        self._unlocked("frame nodes", self._survey.frames.manager.locked)
+        for node in self._survey.frames.nodes:
+            if node.node <= address < node.node + size:
+                field = field_at(self.layout(self._profile.frames.node.name), address - node.node)
+                what = f"node of free frame {node.address:#x} ({field})"
+                yield Role(what, node.node, address - node.node, (f"next {node.previous:#x}",))
 
     def _region_node(self, address: int) -> Iterator[Role]:
         profile, size = self._profile.regions, self._profile.regions.node.size_bytes

@@ -7,7 +7,7 @@ from coronel_gdb.commands.roles.role import Role
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.lift.all_spaces import who
 from coronel_gdb.lift.regions import lift_list
-from coronel_gdb.lift.user_heap import lift_user_heap
+from coronel_gdb.lift.user_heap import lift_user_heap, read_user_heap
 from model.address_space import (
     ARGUMENTS,
     MMAP_START,
@@ -44,12 +44,23 @@ def user_roles(survey: Survey, process: Process, address: int, header: Layout | 
     if heap.heap_start <= address < heap.heap_current:
         if heap.locked:
             return
-        profile = survey.context.profile.heap
-        lifted = lift_user_heap(survey.context.space_of(memory.page_directory), process, profile).lifted
+        profile = survey.context.profile.ring3_heap
+        lifted = lift_user_heap(survey.context.space_of(memory.page_directory), heap, profile).lifted
         found = lifted and block_role(lifted, profile, header, address, lambda _: ())
         if found:
             what = f"{found.what} of the heap of {name}"
             yield Role(what, found.start, found.offset, found.details, name)
+
+
+def own_heap_role(survey: Survey, address: int, header: Layout | None) -> Iterator[Role]:
+    """A block of the heap of ring 3 that no process owns."""
+    context, profile = survey.context, survey.context.profile.ring3_heap
+    heap = read_user_heap(context.target, context.space, context.profile.user_heap)
+    if heap.heap_start <= address < heap.heap_current and not heap.locked:
+        lifted = lift_user_heap(context.space, heap, profile).lifted
+        found = lifted and block_role(lifted, profile, header, address, lambda _: ())
+        if found:
+            yield Role(f"{found.what} of the user heap", found.start, found.offset, found.details)
 
 
 def _mapped(survey: Survey, process: Process, address: int) -> Role:

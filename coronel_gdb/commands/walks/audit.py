@@ -62,6 +62,11 @@ def _described(context: Context) -> tuple[Survey | None, str]:
     """The kernel's spaces when docs/spec.md describes it and §2 holds already, else why not."""
     survey = Survey.of(context)
     try:
+        if not context.profile.specified:
+            return (
+                None,
+                f"profile {context.profile.name} is of a kernel with another layout than docs/spec.md",
+            )
         return (survey, "") if survey.spaces else (None, "")
     except CoronelError as error:
         return None, str(error)

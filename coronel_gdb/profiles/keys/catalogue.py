@@ -34,6 +34,12 @@ TOP: Final = (
         "`coronel layout` could not check; `memcheck` leaves out what rests on that address map",
     ),
     Key(
+        "linear_map",
+        Kind.NUMBER,
+        "virtual address where physical 0 is mapped; a page that is mapped there is nobody's by that",
+        "every mapped page has an owner; the map of docs/spec.md §2 where the kernel is built by it",
+    ),
+    Key(
         "lacks",
         Kind.WORDS,
         "sections that this kernel is known not to have: what needs them is not asked",

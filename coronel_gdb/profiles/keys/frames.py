@@ -10,7 +10,7 @@ _SHARED: Final = (
     Role(
         "ranges",
         "array of pairs: start and end of what is managed, physical addresses",
-        "lost frames, and free frames outside of it, are not checkable",
+        "lost frames, and free frames outside of them, are not checkable",
     ),
     Role("range_count", "pairs of `ranges` that are in use", "no range is"),
     Role(
@@ -46,9 +46,32 @@ NODE_ARRAY: Final = Scheme(
     ),
 )
 
+PLACED_NODES: Final = Scheme(
+    "placed_nodes",
+    "free frames in a list whose nodes were placed one by one, each used for one frame only",
+    (
+        *root("the manager of frames"),
+        Key("type", Kind.TYPE, "the manager"),
+        Key(
+            "fields",
+            Kind.FIELDS,
+            "the fields of the manager",
+            of="type",
+            roles=(
+                Role("free_list", "address of the first node, 0 for none"),
+                Role("managed_start", "first byte that is managed, physical address", "as without `ranges`"),
+                Role("managed_end", "end of what is managed, physical address", "as without `ranges`"),
+                *(role for role in _SHARED if role.name not in ("ranges", "range_count")),
+            ),
+        ),
+        Key("node", Kind.TYPE, "a node of the list"),
+        Key("node_fields", Kind.FIELDS, "the fields of a node", roles=_NODE, of="node"),
+    ),
+)
+
 FRAMES: Final = SectionKeys(
     "frames",
     "the manager of physical frames",
     "`frames` could not check; whose a frame is, is not checkable",
-    (NODE_ARRAY,),
+    (NODE_ARRAY, PLACED_NODES),
 )

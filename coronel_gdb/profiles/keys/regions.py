@@ -51,10 +51,7 @@ ORDERED_LIST: Final = Scheme(
             Kind.WORDS,
             "what this kernel is known to do in its own way",
             "what differs is a finding",
-            roles=(
-                Role("zero_sized", "a region of 0 bytes stands for a deleted one", "it is a finding"),
-                Role("unmerged", "free regions that touch stay apart", "it is a finding"),
-            ),
+            roles=(Role("zero_sized", "a region of 0 bytes stands for a deleted one", "it is a finding"),),
         ),
     ),
 )

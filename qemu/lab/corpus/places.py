@@ -93,7 +93,7 @@ def places(snapshot: Snapshot, random: Random) -> Iterator[Place]:
         yield from _mmap("process", profile, process, space)
         own = context.space_of(memory.page_directory)
         yield from _entries("process", own, random)
-        user = lift_user_heap(own, process, profile.heap)
+        user = lift_user_heap(own, process.memory.heap, profile.heap)
         if user.lifted is not None:
             for block in _draw(list(user.lifted.all_blocks(profile.heap)), random):
                 yield from _fields("user heap block", profile.heap.block, block.address, own)
@@ -108,7 +108,7 @@ def boundaries(snapshot: Snapshot) -> list[Boundary]:
     found = _boundaries(list(lifted.all_blocks(profile)), context.space, profile, 0)
     for process in lift_processes(context.target, context.space, context.profile).processes:
         own = context.space_of(process.memory.page_directory)
-        users = lift_user_heap(own, process, profile).lifted
+        users = lift_user_heap(own, process.memory.heap, profile).lifted
         if users is not None:
             found += _boundaries(list(users.all_blocks(profile)), own, profile, process.memory.page_directory)
     return found

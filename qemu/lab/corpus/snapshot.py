@@ -111,7 +111,8 @@ def taken(stop: Stop) -> Iterator[Snapshot]:
     """Boot as it says, stop at the checkpoint and keep the machine's memory; QEMU is gone then."""
     with TemporaryDirectory(prefix="coronel-corpus-") as directory:
         path = Path(directory) / "stop.core"
-        options = {"memory": stop.memory, "extra": modules(stop.modules)}
-        with at_checkpoint(stop.checkpoint, stop.append, **options) as stopped:
+        with at_checkpoint(
+            stop.checkpoint, stop.append, memory=stop.memory, extra=modules(stop.modules)
+        ) as stopped:
             stopped.machine.monitor(f"dump-guest-memory {path}")
         yield Snapshot(str(stop), DumpTarget(path, KERNEL_ELF))
