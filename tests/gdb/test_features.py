@@ -48,6 +48,7 @@ def test_numpy_can_be_kept_out(healthy: Stopped) -> None:
         assert gdb.console("frames --json") == report
         assert gdb.console("show coronel") == (
             "Every finding with all that is known: off.\nLarge structures are decoded with numpy: off.\n"
+            "The profile of the kernel: found by its symbols.\n"
         )
         with pytest.raises(GdbCommandError, match="auto, off"):
             gdb.console("set coronel numpy")
