@@ -5,7 +5,7 @@ from coronel_gdb.api import Command, Context, Report
 
 from coronel_gdb.checks.catalogue import Code
 from coronel_gdb.commands.additions import Check
-from coronel_gdb.commands.command import Command, Context, Option
+from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.dumps.cpu_state import CpuState
 from coronel_gdb.dumps.dump import EXCLUDED, OUTSIDE, Dump
@@ -20,7 +20,8 @@ from coronel_gdb.errors import (
     TargetError,
     UsageError,
 )
-from coronel_gdb.render.dialect import Dialect
+from coronel_gdb.lift.activity import is_held
+from coronel_gdb.render.dialect import Dialect, command_text
 from coronel_gdb.render.formats import Look, Renderer
 from coronel_gdb.report import Absent, ExitCode, Finding, Report, Table, Watch, Write
 
@@ -58,5 +59,8 @@ __all__ = [
     "UsageError",
     "Watch",
     "Write",
+    "busy",
+    "command_text",
+    "is_held",
     "value_of",
 ]
