@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from coronel_gdb import VERSION
 from coronel_gdb.backends import triage
 from coronel_gdb.backends.shell import OPTIONS, PRINTED, explain, overview, printed, valued
+from coronel_gdb.commands import profile
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.dumps.reader import DumpReader
 from coronel_gdb.errors import CoronelError, KernelError, UsageError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _READINGS = 5
 _SHORT = {"-o": "--output"}
+_PROFILE = "`coronel profile new --kernel ELF`, `coronel profile check FILE [--kernel ELF]`"
 _TRIAGE = "coronel triage DIR|FILE… [--kernel ELF] [--scheduler ADDRESS]"
 
 
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
     """Text, exit code, and whether the text goes to the error stream."""
     loaded = load()
-    own = (triage.COMMAND,)
+    own = (triage.COMMAND, profile.COMMAND)
     known = {command.name: command for command in (*loaded.commands, *command_line_only(), *own)}
     given, rest = split_options(words, known)
     name = rest[0] if rest else ""
@@ -101,6 +103,8 @@ def _checked(
         raise UsageError(f"--format takes {', '.join(others)} or {last}, not {form}")
     if command.name == triage.COMMAND.name:
         return _triaged(rest, loaded.renderers[form], given)
+    if command.name == profile.COMMAND.name:
+        return _profiled(rest, loaded.renderers[form], given)
     if command.name == "report":
         rest = _named_dump(rest, given)
         form, output = "html" if "--format" not in given else form, output or "report.html"
@@ -137,11 +141,31 @@ def _triaged(rest: list[str], form: Renderer, given: dict[str, str]) -> tuple[st
     """Triage opens its own targets, one for each dump."""
     if "--dump" in given or "--qmp" in given or form is HTML:
         return f"triage: name dumps as they are: {_TRIAGE}", ExitCode.NOT_CHECKED, True
+    kernel = _kernel(given)
+    return _without_target(triage.COMMAND, rest, form, lambda options: triage.run(options, kernel))
+
+
+def _profiled(rest: list[str], form: Renderer, given: dict[str, str]) -> tuple[str, ExitCode, bool]:
+    """A profile is looked at without a target."""
+    if "--dump" in given or "--qmp" in given or "--output" in given:
+        return f"profile: it looks at files alone: {_PROFILE}", ExitCode.NOT_CHECKED, True
+    kernel = _kernel(given)
+    options = profile.COMMAND.parse(rest)
+    if options.what == "new" and options.file is None and form is not JSON and not options.json:
+        return profile.draft(kernel), ExitCode.CLEAN, False
+    if options.what != "check":
+        raise UsageError(f"profile: {_PROFILE}")
+    return _without_target(profile.COMMAND, rest, form, lambda options: profile.check(options, kernel))
+
+
+def _without_target(
+    command: Command, rest: list[str], form: Renderer, run: Callable[["argparse.Namespace"], Report]
+) -> tuple[str, ExitCode, bool]:
+    """A command that opens what it looks at itself."""
     from coronel_gdb.backends.surface import interrupted, run_line
 
-    kernel = _kernel(given)
     rest = ["--json", *rest] if form is JSON and "--json" not in rest else rest
-    command = replace(triage.COMMAND, run=lambda _, options: triage.run(options, kernel))
+    command = replace(command, run=lambda _, options: run(options))
     try:
         outcome = run_line(command, rest, lambda: Context(cast("Target", None)), form=form)
     except KeyboardInterrupt:

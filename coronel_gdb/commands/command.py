@@ -15,6 +15,7 @@ from coronel_gdb.errors import KernelError, UsageError
 from coronel_gdb.lift.chronicle import Chronicle
 from coronel_gdb.lift.cpu import Cpu, read_cpu
 from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.profiles.missing import missing
 from coronel_gdb.profiles.resolve import find, read_profile, resolve
 from coronel_gdb.profiles.schema import Profile, ResolvedProfile
 from coronel_gdb.protocols import Target
@@ -89,7 +90,11 @@ class Context:
     def named(self) -> Profile:
         """The profile that the user named, or that fits the kernel; `KernelError` when there is none."""
         if self.profile_file is not None:
-            return read_profile(self.profile_file)
+            profile = read_profile(self.profile_file)
+            for one in missing(profile, None):
+                more = f"`coronel profile check {self.profile_file}` lists all that is wrong"
+                raise KernelError(f"profile {profile.name}: {one.where}: {one.what} ({more})")
+            return profile
         return find(self.target.symbol, self.target.kernel(), self.added.profiles)
 
     @cached_property

@@ -16,6 +16,7 @@ from coronel_gdb.dumps.reader import DumpReader
 from coronel_gdb.dumps.recognise import HEAD_BYTES, READERS
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.plugins.built_in import RESERVED
+from coronel_gdb.profiles.missing import missing
 from coronel_gdb.profiles.resolve import built_in as profiles
 from coronel_gdb.profiles.resolve import parse
 from coronel_gdb.profiles.schema import Profile
@@ -148,9 +149,12 @@ def _profile(file: ProfileFile) -> Profile:
     except (OSError, AttributeError, UnicodeDecodeError) as error:
         raise Unfit(f"PROFILES: {file} cannot be read: {error}") from error
     try:
-        return parse(text)
+        profile = parse(text)
     except CoronelError as error:
         raise Unfit(f"PROFILES: {file.name}: {error}") from error
+    for wrong in missing(profile, None):
+        raise Unfit(f"PROFILES: {file.name}: {wrong.where}: {wrong.what}")
+    return profile
 
 
 def _judge(parts: Parts) -> None:
