@@ -27,7 +27,7 @@ def _lines(census: Census, kernel: Path) -> Iterator[str]:
     found = {one.section.name: one for one in candidates(census)}
     match = [found[keys.name].symbol for keys in SCHEMED if keys.name in found]
     yield f"# A first draft from the debug information of {kernel.name}. Left: roles; right: names there."
-    yield "# What is here was found by its name, where nothing else is said. Look at all of it; at each TODO too."
+    yield "# What is here was found by its name, where nothing else is said. Look at all, at each TODO too."
     yield "# `coronel profile check` says what does not fit. The keys and roles: docs/profiles.md."
     yield ""
     yield f"name = {_quoted(kernel.stem)}"

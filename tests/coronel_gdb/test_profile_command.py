@@ -1,4 +1,4 @@
-"""`coronel profile`: a draft that works, and a check that finds every slip of the pen, with the right name near."""
+"""`coronel profile`: a draft that works, and a check that finds each slip of the pen, the right name by it."""
 
 import json
 import subprocess
