@@ -236,7 +236,7 @@ def busy(command: str, noun: str) -> Report:
 
 
 COMMON = (
-    Option("--profile", "say with this profile what is what in the kernel (docs/plugins.md)", "FILE"),
+    Option("--profile", "say with this profile what is what in the kernel (docs/profiles.md)", "FILE"),
     Option("--verbose", "print everything that is known of each finding"),
     Option("--json", "print the report as JSON"),
 )

@@ -64,32 +64,30 @@ def largest_used(gdb: Gdb, count: int) -> list[tuple[int, int]]:
     return sorted(used, key=lambda block: -block[1])[:count]
 
 
-def test_the_command_is_one_of_gdbs(packages: Path) -> None:
-    with (
-        Machine(BOOT_ELF, MIXED_THEN_OVERFLOW, paused=True) as machine,
-        Gdb(script=GDB_SCRIPT, environment=with_packages(packages)) as gdb,
-    ):
-        gdb.attach(machine.gdb_socket, KERNEL_ELF)
-        gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
-        assert re.search(r"^largest +List the largest used blocks", gdb.console("coronel"), re.M)
-        assert "usage: largest [--count N]" in gdb.console("help coronel largest")
-        found = json.loads(gdb.console("largest --count 4 --json"))
-        assert gdb.evaluate("$coronel_exit") == 0
-        rows = found["tables"][0]["rows"]
-        assert [(row["block"], row["bytes"]) for row in rows] == largest_used(gdb, 4)
-        for row in rows:
-            assert gdb.evaluate(f"((memory::heap_block *){row['block']})->size") == row["bytes"]
-            assert f"= {row['block'] + 48:#x}" in row["by"]
-        result = gdb.mi("-coronel-largest --count 1")
-        assert result["tables"][0]["rows"][0]["bytes"] == str(rows[0]["bytes"])
-
-
-def test_the_command_is_one_of_lldbs(packages: Path) -> None:
-    with Lldb(script=None) as lldb:
-        lldb.console(f"script import sys; sys.path.append({str(packages)!r})")
-        lldb.console(f"command script import {LLDB_SCRIPT}")
-        assert "List the largest used blocks" in lldb.console("help coronel")
-        assert "usage: largest [--count N]" in lldb.console("help largest")
+def test_the_command_is_one_of_both_debuggers(packages: Path) -> None:
+    with Machine(BOOT_ELF, MIXED_THEN_OVERFLOW, paused=True) as machine:
+        with Gdb(script=GDB_SCRIPT, environment=with_packages(packages)) as gdb:
+            gdb.attach(machine.gdb_socket, KERNEL_ELF)
+            gdb.run_to("coronel_checkpoint", BOOT_SECONDS)
+            assert re.search(r"^largest +List the largest used blocks", gdb.console("coronel"), re.M)
+            assert "usage: largest [--count N]" in gdb.console("help coronel largest")
+            found = json.loads(gdb.console("largest --count 4 --json"))
+            assert gdb.evaluate("$coronel_exit") == 0
+            rows = found["tables"][0]["rows"]
+            assert [(row["block"], row["bytes"]) for row in rows] == largest_used(gdb, 4)
+            for row in rows:
+                assert gdb.evaluate(f"((memory::heap_block *){row['block']})->size") == row["bytes"]
+                assert f"= {row['block'] + 48:#x}" in row["by"]
+            result = gdb.mi("-coronel-largest --count 1")
+            assert result["tables"][0]["rows"][0]["bytes"] == str(rows[0]["bytes"])
+        with Lldb(script=None) as lldb:
+            lldb.console(f"script import sys; sys.path.append({str(packages)!r})")
+            lldb.console(f"command script import {LLDB_SCRIPT}")
+            lldb.attach(machine.gdb_socket, KERNEL_ELF)
+            assert "List the largest used blocks" in lldb.console("help coronel")
+            assert "--count" in lldb.console("help largest")
+            assert json.loads(lldb.console("largest --count 4 --json")) == found
+            assert lldb.session("coronel_exit") == 0
 
 
 def test_the_check_is_a_row_and_finds_what_the_kernel_noted(

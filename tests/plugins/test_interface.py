@@ -22,7 +22,7 @@ def test_arguments_are_those_of_the_class(kind: type) -> None:
     found = re.search(rf"`{kind.__name__}\(([\w, ]+)\)`", TEXT)
     assert found, kind.__name__
     documented = found[1].split(", ")
-    assert documented == [field.name for field in fields(kind)][: len(documented)]  # type: ignore[arg-type]
+    assert documented == [field.name for field in fields(kind)][: len(documented)]
 
 
 def test_the_version_is_that_of_the_document() -> None:
