@@ -17,7 +17,7 @@ CORPUS_SEED ?= 1
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean differential fuzz corpus
+.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean differential fuzz corpus release
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ mutate: setup ## mutation score of the tests of the page walk (about ten minutes
 	@$(PYTHON) -m lab mutate
 fuzz: setup ## 100,000 damaged files for every reader of dumps together (EXAMPLES=100000)
 	@CORONEL_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest -q --timeout 3600 tests/dumps/test_fuzz.py
+
+release: kernel ## wheel and source distribution, and all tests on the installed wheel (TESTS=tests/dumps for some)
+	@scripts/release.sh $(TESTS)
 
 lint: setup ## the checks that run nothing: format, lint, types, imports
 	@echo "== ruff format"

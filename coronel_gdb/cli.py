@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, cast
 
 from coronel_gdb import VERSION
 from coronel_gdb.backends import triage
-from coronel_gdb.commands.command import Command, Context, Option
+from coronel_gdb.backends.shell import OPTIONS, PRINTED, explain, overview, printed, valued
+from coronel_gdb.commands import profile
+from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.dumps.reader import DumpReader
 from coronel_gdb.errors import CoronelError, KernelError, UsageError
-from coronel_gdb.plugins import command_line
+from coronel_gdb.plugins import Loaded, command_line_only, load
 from coronel_gdb.profiles.schema import ResolvedProfile
+from coronel_gdb.render.formats import HTML, JSON, Renderer
 from coronel_gdb.report import Absent, ExitCode, Report
 
 if TYPE_CHECKING:
@@ -24,20 +28,10 @@ if TYPE_CHECKING:
     from coronel_gdb.backends.qemu_host import QemuTarget
     from coronel_gdb.protocols import Target
 
-OPTIONS = (
-    Option("--dump", "a memory dump: ELF core, kdump-compressed, or raw physical memory", "FILE"),
-    Option("--qmp", "a QEMU on this machine, by its QMP socket; it is read as it runs or stands", "SOCKET"),
-    Option("--kernel", "the kernel's ELF file: symbols and debug information", "ELF"),
-    Option("--cpu", "look at this CPU's registers (default 0)", "N"),
-    Option("--cr3", "physical address of the top page table, instead of the CPU's CR3", "X"),
-    Option("--format", "how to print the report: table (default), json or html", "table|json|html"),
-    Option("--output", "write it there instead (-o FILE); `report` writes report.html by default", "FILE"),
-)
 _READINGS = 5
-_FORMATS = ("table", "json", "html")
 _SHORT = {"-o": "--output"}
+_PROFILE = "`coronel profile new --kernel ELF`, `coronel profile check FILE [--kernel ELF]`"
 _TRIAGE = "coronel triage DIR|FILE… [--kernel ELF] [--scheduler ADDRESS]"
-_EXAMPLE = "coronel heapcheck --dump vmcore --kernel kernel.elf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
     """Text, exit code, and whether the text goes to the error stream."""
-    known = {command.name: command for command in (*command_line(), triage.COMMAND)}
+    loaded = load()
+    own = (triage.COMMAND, profile.COMMAND)
+    known = {command.name: command for command in (*loaded.commands, *command_line_only(), *own)}
     given, rest = split_options(words, known)
     name = rest[0] if rest else ""
     if name in ("", "-h", "--help", "help") and len(rest) <= 1:
         return overview(known.values()), ExitCode.CLEAN if name else ExitCode.NOT_CHECKED, False
     if name == "--version":
         return f"coronel-gdb {VERSION}", ExitCode.CLEAN, False
-    if name in ("completion", "help") and len(rest) == 2:
-        if name == "completion":
-            return completion(rest[1], known.values()), ExitCode.CLEAN, False
+    if name in PRINTED:
+        return printed(rest, known.values(), loaded.renderers), ExitCode.CLEAN, False
+    if name == "help" and len(rest) == 2:
         rest = [rest[1], "--help"]
         name = rest[0]
     if name not in known:
@@ -93,17 +89,22 @@ def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
     command = known[name]
     if "--help" in rest or "-h" in rest:
         return explain(command), ExitCode.CLEAN, False
-    return _checked(command, rest[1:], given)
+    return _checked(command, rest[1:], given, loaded)
 
 
-def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[str, ExitCode, bool]:
+def _checked(
+    command: Command, rest: list[str], given: dict[str, str], loaded: Loaded
+) -> tuple[str, ExitCode, bool]:
     from coronel_gdb.backends.surface import failure, interrupted, run_line
 
     form, output = given.get("--format", "table"), given.get("--output")
-    if form not in _FORMATS:
-        raise UsageError(f"--format takes table, json or html, not {form}")
+    if form not in loaded.renderers:
+        *others, last = loaded.renderers
+        raise UsageError(f"--format takes {', '.join(others)} or {last}, not {form}")
     if command.name == triage.COMMAND.name:
-        return _triaged(rest, form, given)
+        return _triaged(rest, loaded.renderers[form], given)
+    if command.name == profile.COMMAND.name:
+        return _profiled(rest, loaded.renderers[form], given)
     if command.name == "report":
         rest = _named_dump(rest, given)
         form, output = "html" if "--format" not in given else form, output or "report.html"
@@ -116,8 +117,10 @@ def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[
             if form != "html":
                 raise UsageError("--output is for pages: add --format html, or send the output to a file")
             check_page(Path(output))
-        target = cache(lambda: target_of(_source(given)))
-        outcome = run_line(settled(command, target), rest, lambda: _Context(target()), as_page=form == "html")
+        target = cache(lambda: target_of(_source(given), loaded.readers))
+        outcome = run_line(
+            settled(command, target), rest, lambda: _context(target(), loaded), form=loaded.renderers[form]
+        )
         if output is not None and not outcome.failed and "--json" not in rest:
             write_page(Path(output), outcome.text)
             outcome = replace(outcome, text=f"{command.name}: written to {output}")
@@ -130,17 +133,41 @@ def _checked(command: Command, rest: list[str], given: dict[str, str]) -> tuple[
     return outcome.text, outcome.exit_code, outcome.failed
 
 
-def _triaged(rest: list[str], form: str, given: dict[str, str]) -> tuple[str, ExitCode, bool]:
+def _context(target: "Target", loaded: Loaded) -> Context:
+    return _Context(target, tuple(loaded.problems), added=loaded.added)
+
+
+def _triaged(rest: list[str], form: Renderer, given: dict[str, str]) -> tuple[str, ExitCode, bool]:
     """Triage opens its own targets, one for each dump."""
-    if "--dump" in given or "--qmp" in given or form == "html":
+    if "--dump" in given or "--qmp" in given or form is HTML:
         return f"triage: name dumps as they are: {_TRIAGE}", ExitCode.NOT_CHECKED, True
+    kernel = _kernel(given)
+    return _without_target(triage.COMMAND, rest, form, lambda options: triage.run(options, kernel))
+
+
+def _profiled(rest: list[str], form: Renderer, given: dict[str, str]) -> tuple[str, ExitCode, bool]:
+    """A profile is looked at without a target."""
+    if "--dump" in given or "--qmp" in given or "--output" in given:
+        return f"profile: it looks at files alone: {_PROFILE}", ExitCode.NOT_CHECKED, True
+    kernel = _kernel(given)
+    options = profile.COMMAND.parse(rest)
+    if options.what == "new" and options.file is None and form is not JSON and not options.json:
+        return profile.draft(kernel), ExitCode.CLEAN, False
+    if options.what != "check":
+        raise UsageError(f"profile: {_PROFILE}")
+    return _without_target(profile.COMMAND, rest, form, lambda options: profile.check(options, kernel))
+
+
+def _without_target(
+    command: Command, rest: list[str], form: Renderer, run: Callable[["argparse.Namespace"], Report]
+) -> tuple[str, ExitCode, bool]:
+    """A command that opens what it looks at itself."""
     from coronel_gdb.backends.surface import interrupted, run_line
 
-    kernel = _kernel(given)
-    rest = ["--json", *rest] if form == "json" and "--json" not in rest else rest
-    command = replace(triage.COMMAND, run=lambda _, options: triage.run(options, kernel))
+    rest = ["--json", *rest] if form is JSON and "--json" not in rest else rest
+    command = replace(command, run=lambda _, options: run(options))
     try:
-        outcome = run_line(command, rest, lambda: Context(cast("Target", None)))
+        outcome = run_line(command, rest, lambda: Context(cast("Target", None)), form=form)
     except KeyboardInterrupt:
         outcome = interrupted(command)
     return outcome.text, outcome.exit_code, outcome.failed
@@ -179,13 +206,9 @@ def split_options(words: Sequence[str], known: dict[str, Command]) -> tuple[dict
                 raise UsageError(f"{name} needs a value")
             value, at = words[at], at + 1
         given[name] = value
-        if rest and rest[0] in known and name in _valued(known[rest[0]]):
+        if rest and rest[0] in known and name in valued(known[rest[0]]):
             rest += [name, value]
     return given, rest
-
-
-def _valued(command: Command) -> set[str]:
-    return {option.name for option in command.options if option.value is not None}
 
 
 def _source(given: dict[str, str]) -> Source:
@@ -220,12 +243,12 @@ def _number(given: dict[str, str], name: str, default: int | None) -> int | None
     return value
 
 
-def target_of(source: Source) -> "DumpTarget | QemuTarget":
+def target_of(source: Source, readers: Sequence[DumpReader] = ()) -> "DumpTarget | QemuTarget":
     """The target of a command line; a dump is opened when something of it is needed."""
     if source.dump is not None:
         from coronel_gdb.backends.dump_host import DumpTarget
 
-        return DumpTarget(source.dump, source.kernel, cpu=source.cpu, cr3=source.cr3)
+        return DumpTarget(source.dump, source.kernel, cpu=source.cpu, cr3=source.cr3, readers=readers)
     from coronel_gdb.backends.qemu_host import QemuTarget
     from coronel_gdb.backends.qmp import Qmp
 
@@ -241,7 +264,7 @@ def settled(command: Command, target: Callable[[], "DumpTarget | QemuTarget"]) -
         for _ in range(_READINGS):
             if not report.findings or not target().reread():
                 break
-            before, report = _named(report), command.run(_Context(target()), options)
+            before, report = _named(report), command.run(context.on(target()), options)
             if _named(report) == before:
                 break
         else:
@@ -257,87 +280,6 @@ def settled(command: Command, target: Callable[[], "DumpTarget | QemuTarget"]) -
 
 def _named(report: Report) -> list[tuple[str, int]]:
     return [(finding.code, finding.subject) for finding in report.findings]
-
-
-def _rows(options: Sequence[Option]) -> list[str]:
-    rows = [(f"{option.name} {option.value or ''}".strip(), option.help) for option in options]
-    width = max(len(name) for name, _ in rows)
-    return [f"  {name:<{width}}  {text}" for name, text in rows]
-
-
-def overview(known: Collection[Command]) -> str:
-    """What `coronel --help` prints."""
-    width = max(len(command.name) for command in known)
-    return "\n".join(
-        [
-            "usage: coronel COMMAND (--dump FILE | --qmp SOCKET) --kernel ELF [options]",
-            "",
-            "Check a kernel's memory structures against the reference model, without a debugger.",
-            "",
-            "commands:",
-            *(f"  {command.name:<{width}}  {command.summary}" for command in known),
-            f"  {'completion':<{width}}  Print the completion script for a shell: bash or zsh.",
-            "",
-            "options:",
-            *_rows(OPTIONS),
-            "",
-            "`coronel COMMAND --help` explains one. Exit code: 0 checked and clean, 1 findings,",
-            "2 could not check.",
-            "",
-            f"example: {_EXAMPLE}",
-        ]
-    )
-
-
-def explain(command: Command) -> str:
-    """What `coronel COMMAND --help` prints: the command's help as in a debugger, and what is added here."""
-    usage = f"coronel {command.name} (--dump FILE | --qmp SOCKET) --kernel ELF"
-    example = command.example.removeprefix("coronel ")
-    return "\n".join(
-        [
-            command.help().rpartition("\n\nexample: ")[0],
-            "",
-            f"without a debugger: {usage}",
-            *_rows([option for option in OPTIONS if option.name not in _valued(command)]),
-            "",
-            f"example: coronel {example} --dump vmcore --kernel kernel.elf",
-        ]
-    )
-
-
-_COMPLETION = """\
-_coronel() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
-    COMPREPLY=()
-    case $before in
-        --dump|--qmp|--kernel|--output|-o) COMPREPLY=($(compgen -f -- "$word")); return ;;
-        --format) COMPREPLY=($(compgen -W "table json html" -- "$word")); return ;;
-        completion) COMPREPLY=($(compgen -W "bash zsh" -- "$word")); return ;;
-    esac
-    if ((COMP_CWORD == 1)); then
-        COMPREPLY=($(compgen -W "{names} completion help --help --version" -- "$word"))
-        return
-    fi
-    case ${{COMP_WORDS[1]}} in
-{cases}
-    esac
-}}
-complete -o filenames -F _coronel coronel
-"""
-
-
-def completion(shell: str, known: Collection[Command]) -> str:
-    """A script for bash, or for zsh by its emulation of bash's; made from the commands' options."""
-    if shell not in ("bash", "zsh"):
-        raise UsageError(f"completion is there for bash and zsh, not for {shell}")
-    surface = [option.name for option in OPTIONS]
-    cases = [
-        f'        {command.name}) COMPREPLY=($(compgen -W "'
-        f'{" ".join(dict.fromkeys([*command.option_names(), *surface, "--help"]))}" -- "$word")) ;;'
-        for command in known
-    ]
-    script = _COMPLETION.format(names=" ".join(command.name for command in known), cases="\n".join(cases))
-    return ("autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else "") + script.rstrip()
 
 
 def _show(text: str, code: ExitCode, *, failed: bool) -> int:

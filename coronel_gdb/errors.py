@@ -6,7 +6,8 @@
     │   └── DumpError        a dump file of no known format, damaged or truncated
     ├── ReadFault            memory that cannot be read
     ├── KernelError          no kernel file, no symbols, a type or field is missing
-    └── NotInitialised       the structure does not exist yet (its pointer is null)
+    ├── NotInitialised       the structure does not exist yet (its pointer is null)
+    └── PluginError          a plugin does not fit, or failed while it ran
 
 Nothing here means "healthy": a command that raises one of these has not checked.
 """
@@ -50,3 +51,12 @@ class NotInitialised(CoronelError):
         super().__init__(f"{noun} not initialised: {symbol} is null")
         self.noun = noun
         self.symbol = symbol
+
+
+class PluginError(CoronelError):
+    """The plugin `plugin` cannot be used, or failed while it ran: `reason`."""
+
+    def __init__(self, plugin: str, reason: str) -> None:
+        super().__init__(f"plugin {plugin}: {reason}")
+        self.plugin = plugin
+        self.reason = reason

@@ -10,11 +10,12 @@ import pytest
 
 from lab.paths import ROOT
 
-ROOMS = ("coronel_gdb", "model", "qemu", "tests", "scripts", "docs", ".ci")
+ROOMS = ("coronel_gdb", "examples", "model", "qemu", "tests", "scripts", "docs", ".ci")
 MADE_BY_PEOPLE = {".py", ".sh", ".toml", ".md", ".cpp", ".hpp", ".h", ".S", ".s", ".ld", ".mk", ""}
 LINES_MAX = 400
 # Prose is read, not maintained line by line: the specification is one text by intent.
 UNLIMITED = {".md"}
+SCRIPTS = [ROOT / "gdbinit.py", ROOT / "coronel_gdb" / "gdbinit.py", ROOT / "coronel_gdb" / "lldbinit.py"]
 # A path of one machine: a home, or a folder that only a certain checkout has.
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|Users|work)/\w")
 
@@ -77,7 +78,19 @@ def test_the_model_needs_the_standard_library_alone(path: Path) -> None:
     assert imported(path) - sys.stdlib_module_names <= {"model"}
 
 
-@pytest.mark.parametrize("script", [ROOT / "gdbinit.py", ROOT / "coronel_gdb" / "lldbinit.py"], ids=name)
+@pytest.mark.parametrize("script", SCRIPTS, ids=name)
 def test_a_script_that_a_debugger_loads_is_small(script: Path) -> None:
     assert len(script.read_text().splitlines()) < 35
     assert not imported(script) & {"subprocess", "socket", "urllib", "http"}
+
+
+def test_examples_use_the_interface_of_plugins_alone() -> None:
+    found = {
+        (name(path), node.module)
+        for path in (ROOT / "examples").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and node.module.startswith(("coronel_gdb", "model"))
+    }
+    assert {module for _, module in found} == {"coronel_gdb.api"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from coronel_gdb.backends.kernel_file import KernelFile, judge_top_table
 from coronel_gdb.dumps.dump import Dump, DumpMemory
 from coronel_gdb.dumps.raw import RawMemory, find_top_table
+from coronel_gdb.dumps.reader import DumpReader
 from coronel_gdb.dumps.recognise import open_dump
 from coronel_gdb.errors import CoronelError, TargetError, UsageError
 from coronel_gdb.protocols import PhysicalMemory
@@ -23,15 +24,22 @@ _EFER = 1 << 11 | 1 << 10 | 1 << 8  # NXE, LMA, LME
 class DumpTarget:
     """A `Target` that stopped for ever when the dump was taken.
 
-    `DumpError` when the file cannot be used, `UsageError` when it has no such CPU.
+    `readers` are those of other formats than the tool's own. `DumpError` when the file cannot be used,
+    `UsageError` when it has no such CPU.
     """
 
     def __init__(
-        self, path: Path, kernel: Path | None = None, *, cpu: int = 0, cr3: int | None = None
+        self,
+        path: Path,
+        kernel: Path | None = None,
+        *,
+        cpu: int = 0,
+        cr3: int | None = None,
+        readers: Sequence[DumpReader] = (),
     ) -> None:
         self.path = path
         self.cpu = cpu
-        self.dump: Dump = open_dump(path)
+        self.dump: Dump = open_dump(path, readers)
         self._cr3 = cr3
         self._kernel = KernelFile(kernel or self._inside(), self)
         count = max(len(self.dump.cpus), 1)

@@ -9,8 +9,9 @@ def install(session: Session) -> None:
     """Register the settings and let the session ask them."""
     _Prefix("set coronel", "Set how the coronel commands behave.")
     _Prefix("show coronel", "Show how the coronel commands behave.")
-    verbose, numpy = _Verbose(), _Numpy()
+    verbose, numpy, profile = _Verbose(), _Numpy(), _Profile()
     session.verbose = lambda: bool(verbose.value)
+    session.profile = lambda: str(profile.value or "")
     session.numpy = lambda: numpy.value == "auto"
 
 
@@ -25,10 +26,14 @@ class _Prefix(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         """The settings with their values, or how to set one."""
         if argument.strip():
-            raise gdb.GdbError(f"no setting of coronel: {argument.strip()}; there are: verbose, numpy")
+            raise gdb.GdbError(
+                f"no setting of coronel: {argument.strip()}; there are: verbose, numpy, profile"
+            )
         if self._verb == "set":
-            raise gdb.GdbError("`set coronel verbose on|off`, `set coronel numpy auto|off`")
-        for name in ("verbose", "numpy"):
+            raise gdb.GdbError(
+                "`set coronel verbose on|off`, `set coronel numpy auto|off`, `set coronel profile [FILE]`"
+            )
+        for name in ("verbose", "numpy", "profile"):
             gdb.execute(f"show coronel {name}")
 
 
@@ -68,3 +73,24 @@ class _Numpy(gdb.Parameter):
     def get_show_string(self, value: str) -> str:
         """One line."""
         return f"Large structures are decoded with numpy: {value}."
+
+
+class _Profile(gdb.Parameter):
+    """Every command as with --profile."""
+
+    set_doc = (
+        "Set the profile that says what is what in the kernel (as with --profile); nothing: it is found."
+    )
+    show_doc = "Show the profile that says what is what in the kernel."
+
+    def __init__(self) -> None:
+        super().__init__("coronel profile", gdb.COMMAND_DATA, gdb.PARAM_OPTIONAL_FILENAME)
+        self.value = ""
+
+    def get_set_string(self) -> str:
+        """Nothing to say: the command that was typed says it."""
+        return ""
+
+    def get_show_string(self, value: str) -> str:
+        """One line."""
+        return f"The profile of the kernel: {value or 'found by its symbols'}."

@@ -5,6 +5,7 @@ Import this inside GDB only.
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import gdb
 
@@ -14,7 +15,7 @@ from coronel_gdb.backends.surface import Outcome, failure, interrupted, run_line
 from coronel_gdb.commands.command import Command, Context, Progress, no_progress
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.bulk import plain
-from coronel_gdb.plugins import commands
+from coronel_gdb.plugins import load
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import ExitCode
 
@@ -24,22 +25,29 @@ _EXIT = "coronel_exit"
 class Session:
     """One for each time that the commands are loaded.
 
-    `problems` are what could not be loaded and why; `extra` are commands that GDB alone has. `verbose` and
-    `numpy` are asked at every command: they are the user's settings.
+    `problems` are what could not be loaded and why; `extra` are commands that GDB alone has. `verbose`,
+    `profile` (a file, or nothing) and `numpy` are asked at every command: they are the user's settings.
     """
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
-        self.problems = list(problems)
-        self.commands = list(commands())
+        self._loaded = load()
+        self.problems = self._loaded.problems
+        self.problems += problems
+        self.commands = self._loaded.commands
         self.extra: list[Command] = []
         self.verbose: Callable[[], bool] = lambda: False
+        self.profile: Callable[[], str] = lambda: ""
         self.numpy: Callable[[], bool] = lambda: True
         self.kept = KeptRoute()
         self._profiles: dict[object, ResolvedProfile] = {}
 
     def context(self, progress: Progress = no_progress) -> Context:
         """What a command is given now."""
-        return Context(current_target(self.kept), tuple(self.problems), self._profiles, progress)
+        target, added = current_target(self.kept), self._loaded.added
+        context = Context(target, tuple(self.problems), self._profiles, progress, added)
+        name = self.profile()
+        context.profile_file = Path(name) if name else None
+        return context
 
     def run(
         self,

@@ -12,7 +12,7 @@ from coronel_gdb.backends.lldb_core import current_target
 from coronel_gdb.backends.lldb_interrupt import interruptible
 from coronel_gdb.backends.surface import PREFIXED_ONLY, interrupted, run_line
 from coronel_gdb.commands.command import COMMON, Command, Context, Option
-from coronel_gdb.plugins import commands
+from coronel_gdb.plugins import Loaded, load
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.render.dialect import Dialect
 from coronel_gdb.report import ExitCode
@@ -37,12 +37,14 @@ def install(
     """
     session["coronel_gdb"] = coronel_gdb  # LLDB looks the classes up from there
     session.setdefault(_EXIT, int(ExitCode.NOT_CHECKED))  # nothing has been checked yet
-    available = list(commands())
+    loaded = load()
+    loaded.problems += problems
+    available = loaded.commands
     profiles: dict[object, ResolvedProfile] = {}
     habits = dict(_habits(debugger, [command.name for command in available]))
     _do(debugger, f'command container add -o -h "{_SUMMARY}" coronel')
     for command in available:
-        members = {"command": command, "problems": problems, "profiles": profiles}
+        members = {"command": command, "loaded": loaded, "profiles": profiles}
         kind = type(command.name, (_LldbCommand,), members)
         setattr(Registered, _identifier(command.name), kind)
         path = f"{__name__}.{Registered.__name__}.{_identifier(command.name)}"
@@ -58,7 +60,7 @@ class _LldbCommand:
     """One command under one name, as LLDB wants it: LLDB splits the line, and so it completes the options."""
 
     command: Command
-    problems: tuple[tuple[str, str], ...]
+    loaded: Loaded
     profiles: dict[object, ResolvedProfile]
 
     def __init__(self, debugger: "lldb.SBDebugger", session: Session) -> None:
@@ -113,7 +115,8 @@ class _LldbCommand:
         result.AppendMessage(outcome.text)
 
     def _context(self, debugger: "lldb.SBDebugger") -> Context:
-        return Context(current_target(debugger), self.problems, self.profiles)
+        problems, added = tuple(self.loaded.problems), self.loaded.added
+        return Context(current_target(debugger), problems, self.profiles, added=added)
 
     def get_short_help(self) -> str:
         """One line for `help`."""

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from coronel_gdb.commands.command import Command, Context, split
 from coronel_gdb.errors import CoronelError
-from coronel_gdb.render import as_json, as_table
+from coronel_gdb.render import as_json, formats
 from coronel_gdb.render.dialect import Dialect
+from coronel_gdb.render.formats import Look, Renderer
 from coronel_gdb.report import ExitCode
 
 PREFIXED_ONLY = ("layout", "save", "status")
@@ -31,32 +33,28 @@ def run_line(
     arguments: str | Sequence[str],
     context: Callable[[], Context],
     dialect: Dialect = Dialect.GDB,
-    *,
-    as_page: bool = False,
+    form: Renderer = formats.TABLE,
 ) -> Outcome:
     """Run a command with the arguments as typed (or already split); every `CoronelError` is an outcome.
 
-    `as_page`: an HTML page instead of a table. `context` is called once the arguments are known to be good.
-    Errors that only a host knows pass through; so does `KeyboardInterrupt`, for which `interrupted` has the
-    words.
+    `form` is how the report is shown; `--json` outweighs it. `context` is called once the arguments are known
+    to be good. Errors that only a host knows pass through; so does `KeyboardInterrupt`, for which
+    `interrupted` has the words.
     """
     json_wanted = "--json" in (arguments.split() if isinstance(arguments, str) else arguments)
     try:
         words = split(arguments) if isinstance(arguments, str) else list(arguments)
         json_wanted = "--json" in words
         options = command.parse(words)
-        report = command.run(context(), options)
+        given = context()
+        given.profile_file = Path(options.profile) if options.profile else given.profile_file
+        report = command.run(given, options)
+        form = formats.JSON if json_wanted else form
+        return Outcome(form.render(report, Look(dialect, options.verbose)), report.exit_code)
     except CoronelError as error:
         if json_wanted:
             return Outcome(as_json.render_error(command.name, str(error)), ExitCode.NOT_CHECKED)
         return failure(command, str(error))
-    if json_wanted:
-        return Outcome(as_json.render(report), report.exit_code)
-    if as_page:
-        from coronel_gdb.render import as_html
-
-        return Outcome(as_html.render(report), report.exit_code)
-    return Outcome(as_table.render(report, dialect, verbose=options.verbose), report.exit_code)
 
 
 class Progress:

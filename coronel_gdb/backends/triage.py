@@ -16,7 +16,7 @@ from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.errors import CoronelError, UsageError
 from coronel_gdb.lift.places import Places
 from coronel_gdb.lift.trace import history, lift_trace
-from coronel_gdb.profiles.resolve import find
+from coronel_gdb.plugins import load
 from coronel_gdb.profiles.trace import resolve_replay
 from coronel_gdb.report import Absent, Finding, Report, Table
 
@@ -45,10 +45,11 @@ Look = Callable[[str, str | None], Looked]
 def look(path: str, kernel: str | None) -> Looked:
     """Check one dump; it never raises, because one bad dump must not end the others' checks."""
     try:
-        target = DumpTarget(Path(path), Path(kernel) if kernel else None)
+        loaded = load()
+        target = DumpTarget(Path(path), Path(kernel) if kernel else None, readers=loaded.readers)
         if target.kernel() is None:
             return Looked(path, error="no kernel in it: name the kernel with --kernel KERNEL.elf")
-        context = Context(target)
+        context = Context(target, added=loaded.added)
         found = memcheck.run(context, memcheck.COMMAND.parse([]))
         if not found.checked:
             why = found.not_checked[0].why if found.not_checked else "nothing could be checked"
@@ -78,9 +79,7 @@ class _Sites:
         self._records = []
         self._header = 0
         with suppress(CoronelError):
-            profile = resolve_replay(
-                find(context.target.symbol, context.target.kernel()), context.target.kernel()
-            )
+            profile = resolve_replay(context.named, context.target.kernel())
             self._records = lift_trace(context.target, context.space, profile.trace).records
             self._header = context.profile.heap.rules.header_bytes
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from textwrap import fill
 from typing import NoReturn, Protocol
 
+from coronel_gdb.commands.additions import NOTHING_ADDED, Additions
 from coronel_gdb.errors import KernelError, UsageError
 from coronel_gdb.lift.chronicle import Chronicle
 from coronel_gdb.lift.cpu import Cpu, read_cpu
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.profiles.resolve import find, resolve
-from coronel_gdb.profiles.schema import ResolvedProfile
+from coronel_gdb.profiles.missing import missing
+from coronel_gdb.profiles.resolve import find, read_profile, resolve
+from coronel_gdb.profiles.schema import Profile, ResolvedProfile
 from coronel_gdb.protocols import Target
 from coronel_gdb.report import Absent, Report
 from model.types import PhysicalAddress
@@ -43,8 +45,13 @@ class Context:
         problems: tuple[tuple[str, str], ...] = (),
         profiles: dict[object, ResolvedProfile] | None = None,
         progress: Progress = no_progress,
+        added: Additions = NOTHING_ADDED,
     ) -> None:
         self.target = target
+        self.added = added
+        """What plugins add."""
+        self.profile_file: Path | None = None
+        """The profile that the user named, whatever the kernel's symbols are."""
         self.progress = progress
         """Is told how much a long command has done so far; a surface may show it."""
         self.problems = problems
@@ -53,6 +60,12 @@ class Context:
         """What commands have found of this stop and others can use again."""
         self._profiles = {} if profiles is None else profiles
         """Profiles of earlier commands, by kernel file and its time; a surface may keep them."""
+
+    def on(self, target: Target) -> "Context":
+        """Another target, looked at with the same settings; nothing that was derived goes along."""
+        other = type(self)(target, self.problems, None, self.progress, self.added)
+        other.profile_file = self.profile_file
+        return other
 
     @cached_property
     def cpu(self) -> Cpu:
@@ -71,19 +84,28 @@ class Context:
     @cached_property
     def chronicle(self) -> Chronicle:
         """What the kernel's trace tells; nothing is read before it is asked."""
-        return Chronicle(
-            self.target, lambda: self.space, lambda: find(self.target.symbol, self.target.kernel())
-        )
+        return Chronicle(self.target, lambda: self.space, lambda: self.named)
+
+    @cached_property
+    def named(self) -> Profile:
+        """The profile that the user named, or that fits the kernel; `KernelError` when there is none."""
+        if self.profile_file is not None:
+            profile = read_profile(self.profile_file)
+            for one in missing(profile, None):
+                more = f"`coronel profile check {self.profile_file}` lists all that is wrong"
+                raise KernelError(f"profile {profile.name}: {one.where}: {one.what} ({more})")
+            return profile
+        return find(self.target.symbol, self.target.kernel(), self.added.profiles)
 
     @cached_property
     def profile(self) -> ResolvedProfile:
         """The profile that fits the kernel, its types looked up; `KernelError` when none does."""
         kernel = self.target.kernel()
-        key = _version(kernel)
+        key = _version(kernel) and (_version(kernel), _version(self.profile_file))
         if key in self._profiles:
             return self._profiles[key]
         try:
-            resolved = resolve(find(self.target.symbol, kernel), kernel)
+            resolved = resolve(self.named, kernel)
         except KernelError as error:
             if kernel is None:
                 raise KernelError(
@@ -95,13 +117,13 @@ class Context:
         return resolved
 
 
-def _version(kernel: Path | None) -> object:
-    """What tells one kernel file from another, None when there is none."""
+def _version(file: Path | None) -> object:
+    """What tells one kernel file, or profile, from another; None when there is none."""
     try:
-        found = kernel.stat() if kernel is not None else None
+        found = file.stat() if file is not None else None
     except OSError:
         return None
-    return found and (kernel, found.st_mtime_ns, found.st_size, found.st_ino)
+    return found and (file, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +236,7 @@ def busy(command: str, noun: str) -> Report:
 
 
 COMMON = (
+    Option("--profile", "say with this profile what is what in the kernel (docs/profiles.md)", "FILE"),
     Option("--verbose", "print everything that is known of each finding"),
     Option("--json", "print the report as JSON"),
 )

@@ -10,7 +10,6 @@ from coronel_gdb.lift.growth import follow_growth
 from coronel_gdb.lift.heap import LiftedHeap
 from coronel_gdb.lift.places import Places
 from coronel_gdb.lift.trace import lift_trace
-from coronel_gdb.profiles.resolve import find
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.profiles.trace import resolve_replay
 from coronel_gdb.report import Absent, Bars, Chart, Curve, Finding, Map, Report
@@ -157,7 +156,7 @@ def _space_row(name: str, space: Space, *, upper: bool) -> tuple[str, int, int, 
 def growth(survey: Survey) -> Iterator[Chart]:
     """What the trace tells: heap and frames over time, and who holds the heap now."""
     context = survey.context
-    profile = resolve_replay(find(context.target.symbol, context.target.kernel()), context.target.kernel())
+    profile = resolve_replay(context.named, context.target.kernel())
     trace = lift_trace(context.target, context.space, profile.trace)
     found = follow_growth(trace.records)
     lost = f" The first {trace.lost:,} operations are lost, so it counts from there." if trace.lost else ""

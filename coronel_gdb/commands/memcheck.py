@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 from coronel_gdb.checks.folding import fold
+from coronel_gdb.commands.additions import Check
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.foundations import foundations_report
 from coronel_gdb.commands.frames import frames_report
@@ -20,6 +22,18 @@ from coronel_gdb.commands.regions import regions_report
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.report import Absent, Report, Table
+
+CHECKS = (
+    Check("foundations", (), foundations_report),
+    Check("layout", (), layout_report),
+    Check("frames", (), frames_report, "frames"),
+    Check("regions", (), regions_report, "regions"),
+    Check("kernel heap", (), kernel_report, "heap"),
+    Check("references", (), leak_report, "heap"),
+    Check("user heap", (), own_user_report),
+    Check("processes", (), processes_report, "processes"),
+)
+"""The rows of every kernel, whose codes are in the catalogue; each process with a heap is one more."""
 
 
 def run(context: Context, _: argparse.Namespace) -> Report:
@@ -49,22 +63,17 @@ def run(context: Context, _: argparse.Namespace) -> Report:
         report.checked += found.checked
         report.not_checked += [absent for absent in found.not_checked if absent not in report.not_checked]
 
-    part("foundations", lambda: foundations_report(survey))
-    if _is_specified(context):
-        part("layout", lambda: layout_report(survey))
-    part("frames", lambda: frames_report(survey), "frames")
-    part("regions", lambda: regions_report(survey), "regions")
-    part("kernel heap", lambda: kernel_report(survey), "heap")
-    part("references", lambda: leak_report(survey), "heap")
-    if _knows_user_heap(context):
-        part("user heap", lambda: own_user_report(survey))
-    part("processes", lambda: processes_report(survey), "processes")
+    for check in CHECKS:
+        if check.name not in _ONLY_WHERE or _ONLY_WHERE[check.name](context):
+            part(check.name, partial(check.run, survey), check.section)
     try:
         processes = survey.listed.processes
     except CoronelError:
         processes = []
     for process in processes:
-        part(f"heap of {process.pid}", lambda process=process: user_report(survey, process))  # type: ignore[misc]
+        part(f"heap of {process.pid}", partial(user_report, survey, process))
+    for check in context.added.checks:
+        part(check.name, partial(check.run, survey), check.section)
     report.findings, below = fold(report.findings)
     count = len(report.findings)
     derived = f" ({below} more derive from them)" if below else ""
@@ -89,6 +98,9 @@ def _is_specified(context: Context) -> bool:
     except CoronelError:
         return True
 
+
+_ONLY_WHERE = {"layout": _is_specified, "user heap": _knows_user_heap}
+"""Checks of which other kernels know nothing."""
 
 COMMAND = Command(
     "memcheck",

@@ -21,7 +21,6 @@ from coronel_gdb.lift.boot import BootState, lift_boot
 from coronel_gdb.lift.compared import Comparison, Mismatch, compare
 from coronel_gdb.lift.places import Places
 from coronel_gdb.lift.trace import LiftedTrace, lift_trace
-from coronel_gdb.profiles.resolve import find
 from coronel_gdb.profiles.trace import ReplayProfile, resolve_replay
 from coronel_gdb.report import Absent, Report
 from model.errors import ErrorKind
@@ -41,7 +40,7 @@ _MISUSE_CODES = (TRACE_MISUSE.code, TRACE_FREE_MAPPED.code)
 
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Replay the trace of a kernel as its profile describes it."""
-    profile = resolve_replay(find(context.target.symbol, context.target.kernel()), context.target.kernel())
+    profile = resolve_replay(context.named, context.target.kernel())
     return report(context, profile, minimize=options.minimize, as_fixed=options.as_fixed)
 
 

@@ -45,8 +45,8 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     small.check_path(path)
     context.space.translate(VirtualAddress(0))  # without paging there is nothing to save
     recorded = RecordedTarget(context.target, context.cpu.physical_bits)
-    checks = [f"{part.COMMAND.name}: {_recorded(recorded, part.COMMAND, words)}" for part, words in _RUNS]
-    fresh = Context(recorded)
+    fresh = context.on(recorded)
+    checks = [f"{part.COMMAND.name}: {_recorded(fresh, part.COMMAND, words)}" for part, words in _RUNS]
     _surroundings(fresh)
     with suppress(CoronelError):
         _image(fresh, context.profile)
@@ -74,10 +74,10 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     return report
 
 
-def _recorded(target: RecordedTarget, command: Command, words: str) -> str:
+def _recorded(context: Context, command: Command, words: str) -> str:
     """Run a command for what it reads; its verdict in a word."""
     try:
-        found = command.run(Context(target), command.parse(words.split()))
+        found = command.run(context.on(context.target), command.parse(words.split()))
     except CoronelError:
         return "could not check"
     return f"{len(found.findings)} findings" if found.findings else "no finding"

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable
-from importlib import metadata
 
 from coronel_gdb import VERSION
 from coronel_gdb.commands.command import Command, Context
@@ -18,6 +17,8 @@ _PACKAGES = (
 
 def run(context: Context, _: argparse.Namespace) -> Report:
     """Every row is tried by itself; one that fails says why and makes the exit code 2."""
+    from importlib import metadata  # here: it takes long, and every start imports every command
+
     report = Report("status", f"coronel-gdb {VERSION}")
 
     def row(name: str, value: Callable[[], str]) -> None:
@@ -33,6 +34,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     row("memory", lambda: f"{context.target.memory.describe()}")
     row("paging", lambda: f"{context.cpu.mode}, cr3 {context.cpu.cr3:#x}")
     row("profile", lambda: f"{context.profile.name}, types from {context.profile.source}")
+    report.facts += context.added.plugins
     report.facts.append(("python", sys.version.split()[0]))
     for package, loss in _PACKAGES:
         try:

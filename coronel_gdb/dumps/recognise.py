@@ -1,12 +1,15 @@
 """Which format a dump has: by what it holds, never by its name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from coronel_gdb.dumps import elf_core, flattened, kdump, raw, small
 from coronel_gdb.dumps.dump import Dump
-from coronel_gdb.dumps.source import FileSource
+from coronel_gdb.dumps.reader import DumpReader
+from coronel_gdb.dumps.source import FileSource, Source
 from coronel_gdb.errors import DumpError
 
+HEAD_BYTES = 16
 # What users try as well, and what to do instead.
 _OTHERS = (
     (b"PAGEDU64", "a Windows crash dump; `dump-guest-memory` without -w writes one that can be read"),
@@ -23,29 +26,40 @@ _OTHERS = (
 )  # fmt: skip
 
 
-def open_dump(path: Path) -> Dump:
-    """The dump in a file; `DumpError` says what the file is instead, or what is wrong with it."""
+def open_dump(path: Path, more: Sequence[DumpReader] = ()) -> Dump:
+    """The dump in a file; `more` are readers of other formats.
+
+    `DumpError` says what the file is instead, or what is wrong with it.
+    """
     if path.is_dir():
         raise DumpError(f"{path} is a directory, not a dump")
     source = FileSource(path)
-    head = source.read(0, min(16, source.size_bytes))
-    if head.startswith(elf_core.MAGIC):
-        return elf_core.open_elf(source)
-    if head.startswith(kdump.MAGIC):
-        return kdump.open_kdump(source)
-    if head.startswith(flattened.MAGIC):
-        inner = flattened.Flattened(source)
-        head = inner.read(0, min(16, inner.size_bytes))
-        if head.startswith(kdump.MAGIC):
-            return kdump.open_kdump(inner, ", flattened")
-        if head.startswith(elf_core.MAGIC):
-            return elf_core.open_elf(inner)
-        if not inner.complete:
-            raise DumpError(f"{path} is truncated: its header was to come last")
-        raise DumpError(f"{path} is a flattened file, but neither kdump nor ELF is in it")
-    if head.startswith(small.MAGIC):
-        return small.open_small(source)
+    head = source.read(0, min(HEAD_BYTES, source.size_bytes))
+    for reader in (*READERS, *more):
+        if head.startswith(reader.magic):
+            return reader.open(source)
     for magic, name in _OTHERS:
         if head.startswith(magic):
             raise DumpError(f"{path} is {name}")
     return raw.open_raw(source)
+
+
+def _open_flattened(source: Source) -> Dump:
+    inner = flattened.Flattened(source)
+    head = inner.read(0, min(HEAD_BYTES, inner.size_bytes))
+    if head.startswith(kdump.MAGIC):
+        return kdump.open_kdump(inner, ", flattened")
+    if head.startswith(elf_core.MAGIC):
+        return elf_core.open_elf(inner)
+    if not inner.complete:
+        raise DumpError(f"{source.name} is truncated: its header was to come last")
+    raise DumpError(f"{source.name} is a flattened file, but neither kdump nor ELF is in it")
+
+
+READERS = (
+    DumpReader("ELF core", elf_core.MAGIC, elf_core.open_elf),
+    DumpReader("kdump", kdump.MAGIC, kdump.open_kdump),
+    DumpReader("flattened", flattened.MAGIC, _open_flattened),
+    DumpReader("small dump", small.MAGIC, small.open_small),
+)
+"""The formats that the tool reads itself; what begins with none of these may be raw memory."""

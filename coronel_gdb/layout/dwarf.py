@@ -72,26 +72,26 @@ def _read(
     variables = {found.variable for found in by_variable.values()}
     for unit in elf.get_dwarf_info().iter_CUs():
         declared: dict[int, str] = {}
-        for name, die in _named(unit.get_top_DIE(), "", declared):
+        for name, die in named(unit.get_top_DIE(), "", declared):
             if name in types and name not in layouts and die.tag in STRUCTURES:
                 if "DW_AT_declaration" not in die.attributes:
-                    layouts[name] = _layout(name, die)
+                    layouts[name] = layout_of(name, die)
             elif name in constants and name not in values:
-                value = _constant(elf, unit, die)
+                value = constant_of(elf, unit, die)
                 if value is not None:
                     values[name] = value
             if name in variables and die.tag == "DW_TAG_variable":
                 for key, wanted in by_variable.items():
                     kind = structure_of(die, wanted) if wanted.variable == name else None
                     if kind is not None:
-                        layouts.setdefault(key, _layout(key, kind))
+                        layouts.setdefault(key, layout_of(key, kind))
         if len(layouts) == len(types) and len(values) == len(constants):
             break  # everything wanted is known: the rest of a kernel is long
     values |= _by_symbol(elf, path, constants - set(values))
     return KernelFacts(build_id, layouts, values)
 
 
-def _named(die: DIE, scope: str, declared: dict[int, str]) -> Iterator[tuple[str, DIE]]:
+def named(die: DIE, scope: str, declared: dict[int, str]) -> Iterator[tuple[str, DIE]]:
     """Types, variables and enumerators with their full names, through namespaces and classes.
 
     A definition apart from its declaration has no name of its own; `declared` keeps those met so far.
@@ -106,12 +106,12 @@ def _named(die: DIE, scope: str, declared: dict[int, str]) -> Iterator[tuple[str
         if name:
             yield name, child
         if child.tag in _SCOPES:
-            yield from _named(child, f"{name}::" if name else scope, declared)
+            yield from named(child, f"{name}::" if name else scope, declared)
         elif child.tag == "DW_TAG_enumeration_type":
-            yield from _named(child, scope, declared)
+            yield from named(child, scope, declared)
 
 
-def _constant(elf: ELFFile, unit: CompileUnit, die: DIE) -> int | None:
+def constant_of(elf: ELFFile, unit: CompileUnit, die: DIE) -> int | None:
     """A constant's value: from DWARF itself, or from .rodata where the compiler kept an object (-O0)."""
     if "DW_AT_const_value" in die.attributes:
         value = die.attributes["DW_AT_const_value"].value
@@ -152,7 +152,8 @@ def _by_symbol(elf: ELFFile, path: Path, names: frozenset[str]) -> Iterator[tupl
                 yield name, value
 
 
-def _layout(name: str, die: DIE) -> Layout:
+def layout_of(name: str, die: DIE) -> Layout:
+    """A structure's layout, flattened."""
     members = sorted(_members(die, "", 0), key=lambda member: member.offset_bytes)
     return Layout(name, size_of(die), tuple(members))
 

@@ -78,6 +78,11 @@ class SymbolFile:
                 return found
         return self._function(name)
 
+    def names(self) -> Iterator[str]:
+        """All of them, as the source has them."""
+        for encoded in self._symbols:
+            yield source_name(encoded.decode(errors="replace"))
+
     def around(self, address: int) -> tuple[str, Symbol] | None:
         """The function or variable that an address lies in, by its name in the source; None for neither.
 

@@ -1,10 +1,11 @@
 """Find the profile that fits a kernel, and look up in the kernel's types what the profile names."""
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 
 from coronel_gdb.errors import KernelError
@@ -55,14 +56,27 @@ def parse(text: str) -> Profile:
         raise KernelError(f"not a profile: {error}") from error
 
 
-def find(symbol: Callable[[str], VirtualAddress | None], kernel: Path | None) -> Profile:
-    """The built-in profile that fits: the kernel has all its `match` symbols, and types of its sizes.
+def read_profile(path: Path) -> Profile:
+    """The profile in a file; `KernelError` when it cannot be read or is none."""
+    try:
+        return parse(path.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KernelError(f"cannot read the profile {path}: {error.strerror}") from error
+    except (KernelError, UnicodeDecodeError) as error:
+        raise KernelError(f"{path}: {error}") from error
 
-    Of several, the one that asks for most. Types are only looked at where profiles ask for them.
+
+def find(
+    symbol: Callable[[str], VirtualAddress | None], kernel: Path | None, more: Iterable[Profile] = ()
+) -> Profile:
+    """The profile that fits: the kernel has all its `match` symbols, and types of its sizes.
+
+    Of several, of `more` and of the built-in ones, the one that asks for most. Types are only looked at where
+    profiles ask for them.
     """
     missing = {}
     fitting: list[Profile] = []
-    for profile in built_in():
+    for profile in chain(more, built_in()):
         absent = [name for name in profile.match if symbol(name) is None]
         absent = absent or list(_other_sizes(profile, kernel))
         if not absent:

@@ -66,7 +66,7 @@ class Profile:
 
     def fields(self, section: str, key: str = "fields") -> dict[str, str]:
         """Role → the kernel's field name, of roles that are whole fields."""
-        table = self.sections[section][key]
+        table = self.sections[section].get(key, {})
         return {str(role): str(name) for role, name in table.items()} if isinstance(table, dict) else {}
 
     def places(self, section: str, key: str = "fields") -> dict[str, Place]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from coronel_gdb.render import as_svg
-from coronel_gdb.render.dialect import Dialect, watch, writes
+from coronel_gdb.render.dialect import Dialect, command_text, writes
 from coronel_gdb.render.page_style import STYLE
 from coronel_gdb.report import ExitCode, Finding, Report, Table
 
@@ -81,10 +81,7 @@ def _finding(finding: Finding) -> str:
         labelled = len(line) > 9 and line[:9].strip() == label and label.isalpha()
         text = rest.strip() if labelled else line
         parts.append(f"<b>{_one_line(label) if labelled else ''}</b><div>{_one_line(text)}</div>")
-    following = [
-        command if isinstance(command, str) else watch(command, Dialect.GDB)
-        for command in finding.next_commands
-    ]
+    following = [command_text(command, Dialect.GDB) for command in finding.next_commands]
     parts += [f"<b>next</b><div><code>{_one_line(command)}</code></div>" for command in following]
     parts.append("</div>")
     repair = [command for write in finding.repair for command in writes(write, Dialect.GDB)]

@@ -2,7 +2,7 @@
 
 import json
 
-from coronel_gdb.render.dialect import Dialect, watch, writes
+from coronel_gdb.render.dialect import Dialect, command_text, writes
 from coronel_gdb.report import Finding, Report
 
 
@@ -47,10 +47,7 @@ def _finding(finding: Finding) -> dict[str, object]:
             for write in finding.repair
         ],
         "repair_note": finding.repair_note,
-        "next_commands": [
-            command if isinstance(command, str) else watch(command, Dialect.GDB)
-            for command in finding.next_commands
-        ],
+        "next_commands": [command_text(command, Dialect.GDB) for command in finding.next_commands],
     }
 
 

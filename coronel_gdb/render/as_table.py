@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import cast
 
-from coronel_gdb.render.dialect import Dialect, watch, writes
+from coronel_gdb.render.dialect import Dialect, command_text, writes
 from coronel_gdb.report import Columns, Finding, Report, Table
 
 _LONG = 1000  # rows: tabulate takes 60 µs for each
@@ -34,9 +34,7 @@ def _facts(report: Report) -> list[str]:
 
 
 def _finding(finding: Finding, dialect: Dialect, *, verbose: bool) -> list[str]:
-    following = [
-        command if isinstance(command, str) else watch(command, dialect) for command in finding.next_commands
-    ]
+    following = [command_text(command, dialect) for command in finding.next_commands]
     lines = [f"{finding.code} {finding.title} at {finding.subject:#x}"]
     lines += [f"  {line}" for line in finding.lines]
     if verbose:

@@ -23,6 +23,11 @@ def watch(action: Watch, dialect: Dialect) -> str:
     return f"watch -l *({_C_TYPES[action.size_bytes]} *){action.address:#x}"
 
 
+def command_text(command: str | Watch, dialect: Dialect) -> str:
+    """A command that a finding names, as that debugger takes it."""
+    return command if isinstance(command, str) else watch(command, dialect)
+
+
 def writes(action: Write, dialect: Dialect) -> Iterator[str]:
     """The commands that write the bytes, few and aligned."""
     at, data = action.address, action.data

@@ -9,7 +9,7 @@ import pytest
 from lab.errors import GdbCommandError
 from lab.gdbmi import Gdb
 from lab.machine import Machine
-from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF, ROOT
+from lab.paths import BOOT_ELF, KERNEL_ELF, PACKAGES, ROOT
 from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW, Stopped
 
 LOST = {
@@ -48,6 +48,7 @@ def test_numpy_can_be_kept_out(healthy: Stopped) -> None:
         assert gdb.console("frames --json") == report
         assert gdb.console("show coronel") == (
             "Every finding with all that is known: off.\nLarge structures are decoded with numpy: off.\n"
+            "The profile of the kernel: found by its symbols.\n"
         )
         with pytest.raises(GdbCommandError, match="auto, off"):
             gdb.console("set coronel numpy")
@@ -62,21 +63,20 @@ def test_a_wrong_setting_names_those_there_are(healthy: Stopped) -> None:
 
 def test_a_part_that_cannot_be_loaded_costs_that_part_alone(healthy: Stopped, tmp_path: Path) -> None:
     """A checkout in which each optional module fails at its import: `coronel status` names them all."""
-    (tmp_path / "model").symlink_to(ROOT / "model")
+    (tmp_path / "model").symlink_to(PACKAGES / "model")
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     package = tmp_path / "coronel_gdb"
     backends = package / "backends"
     backends.mkdir(parents=True)
-    for entry in (ROOT / "coronel_gdb").iterdir():
+    for entry in (PACKAGES / "coronel_gdb").iterdir():
         if entry.name != "backends":
             (package / entry.name).symlink_to(entry)
-    for entry in (ROOT / "coronel_gdb" / "backends").iterdir():
+    for entry in (PACKAGES / "coronel_gdb" / "backends").iterdir():
         if entry.stem in LOST:
             (backends / entry.name).write_text("import no_such_package\n")
         else:
             (backends / entry.name).symlink_to(entry)
-    script = tmp_path / "gdbinit.py"
-    script.write_text(GDB_SCRIPT.read_text())
+    script = package / "gdbinit.py"
     with Machine(BOOT_ELF, MIXED_THEN_OVERFLOW, paused=True) as machine, Gdb(script=script) as gdb:
         gdb.attach(machine.gdb_socket, KERNEL_ELF)
         gdb.run_to("coronel_checkpoint", BOOT_SECONDS)

@@ -6,7 +6,7 @@ import pytest
 
 from lab.gdbmi import Gdb
 from lab.machine import Machine
-from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF, ROOT
+from lab.paths import BOOT_ELF, KERNEL_ELF, PACKAGES
 from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW, Stopped
 
 
@@ -42,10 +42,8 @@ def test_help_explains_with_an_example(healthy: Stopped, command: str) -> None:
 def test_without_the_environments_packages_commands_still_work(healthy: Stopped, tmp_path: Path) -> None:
     """A checkout whose GDB finds neither pyelftools nor tabulate: plainer, unverified, and said so."""
     for name in ("coronel_gdb", "model"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    # A copy, because the script finds its checkout by its own resolved path.
-    script = tmp_path / "gdbinit.py"
-    script.write_text(GDB_SCRIPT.read_text())
+        (tmp_path / name).symlink_to(PACKAGES / name)
+    script = tmp_path / "coronel_gdb" / "gdbinit.py"
     with Machine(BOOT_ELF, MIXED_THEN_OVERFLOW, paused=True) as machine, Gdb(script=script) as gdb:
         gdb.attach(machine.gdb_socket, KERNEL_ELF)
         gdb.run_to("coronel_checkpoint", BOOT_SECONDS)

@@ -18,7 +18,7 @@ from lab.errors import DebuggerRefused
 from lab.gdbmi import Gdb, gdb_environment
 from lab.lldb import LLDB, Lldb
 from lab.machine import Machine
-from lab.paths import KERNEL_ELF, LLDB_SCRIPT, ROOT
+from lab.paths import KERNEL_ELF, LLDB_SCRIPT, PACKAGES
 from lab.processes import end, start
 from lab.scenarios import Scenario
 from lab.stopped import MIXED_THEN_OVERFLOW
@@ -134,10 +134,10 @@ def test_without_the_environments_packages_commands_still_work(
     machine: Machine, lldb: Lldb, tmp_path: Path
 ) -> None:
     """A checkout whose LLDB finds neither pyelftools nor tabulate: plainer, unverified, and said so."""
-    (tmp_path / "model").symlink_to(ROOT / "model")
+    (tmp_path / "model").symlink_to(PACKAGES / "model")
     package = tmp_path / "coronel_gdb"
     package.mkdir()
-    for entry in (ROOT / "coronel_gdb").iterdir():
+    for entry in (PACKAGES / "coronel_gdb").iterdir():
         if entry.name != LLDB_SCRIPT.name:
             (package / entry.name).symlink_to(entry)
     script = package / LLDB_SCRIPT.name

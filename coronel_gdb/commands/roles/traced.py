@@ -7,7 +7,6 @@ from coronel_gdb.commands.command import Context
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.places import Places, provenance
 from coronel_gdb.lift.trace import LiftedTrace, describe, lift_trace
-from coronel_gdb.profiles.resolve import find
 from coronel_gdb.profiles.trace import resolve_replay
 from model.trace import Operation, TraceRecord
 from model.types import PAGE_BYTES, align_up
@@ -25,9 +24,7 @@ class Traced:
         """The ring, None when there is none or it cannot be read."""
         context = self._context
         try:
-            profile = resolve_replay(
-                find(context.target.symbol, context.target.kernel()), context.target.kernel()
-            )
+            profile = resolve_replay(context.named, context.target.kernel())
             return lift_trace(context.target, context.space, profile.trace)
         except CoronelError:
             return None

@@ -18,7 +18,6 @@ from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.regions import lift_list
 from coronel_gdb.lift.stop import REGISTERS, Recorder, Stop, StopTarget
 from coronel_gdb.lift.trace import LiftedTrace, lift_trace
-from coronel_gdb.profiles.resolve import find
 from coronel_gdb.profiles.trace import ReplayProfile, resolve_replay
 from model.fast.machine import FastMachine
 from model.fast.materialised import headers, page_tables, region_manager
@@ -40,9 +39,7 @@ class Side:
     @cached_property
     def replaying(self) -> ReplayProfile:
         """What the profile says of trace and boot; `KernelError` when it says nothing."""
-        return resolve_replay(
-            find(self.context.target.symbol, self.context.target.kernel()), self.context.target.kernel()
-        )
+        return resolve_replay(self.context.named, self.context.target.kernel())
 
     @cached_property
     def trace(self) -> LiftedTrace | str:
@@ -112,7 +109,7 @@ def kept_side(stop: Stop, context: Context, name: str) -> Side:
         raise KernelError("no kernel loaded: name the ELF file that the snapshot was taken of")
     if stop.kernel != identity(context.target.kernel()):
         raise KernelError(f"{name} was taken of another build of the kernel than the one that is loaded")
-    inner = Context(StopTarget(stop, context.target.kernel()))
+    inner = context.on(StopTarget(stop, context.target.kernel()))
     inner.cpu = _cpu(inner, stop.physical_bits)
     return Side(inner, name)
 
@@ -138,7 +135,7 @@ def take(context: Context) -> Stop:
     `TargetError` while an operation is under way.
     """
     recorder = Recorder(context.target)
-    inner = Context(recorder)
+    inner = context.on(recorder)
     inner.cpu = _cpu(inner, context.cpu.physical_bits)
     profile = inner.profile
     side = Side(inner, "now")
@@ -163,7 +160,7 @@ def take(context: Context) -> Stop:
         low, high = max(virtual, heap.heap_start), min(virtual + size, heap.heap_end)
         if low < high:
             blank.append((physical + low - virtual, physical + high - virtual))
-    if Side(Context(context.target), "now").progress() != side.progress():
+    if Side(context.on(context.target), "now").progress() != side.progress():
         raise TargetError("the guest runs, and its structures change while they are read: `stop` it first")
     return Stop(
         identity(context.target.kernel()),

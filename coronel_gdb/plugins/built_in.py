@@ -23,6 +23,18 @@ BUILT_IN = (
 COMMAND_LINE_ONLY = ("report",)
 """They write files for people who have no debugger at hand."""
 
+RESERVED = (
+    *COMMAND_LINE_ONLY,
+    "triage",
+    "profile",
+    "gdbinit",
+    "lldbinit",
+    "completion",
+    "help",
+    "watch-heap",
+)
+"""Words that one of the surfaces knows besides: no plugin's command has such a name."""
+
 
 def commands() -> Iterator[Command]:
     """All commands, in the order in which `coronel` lists them."""
@@ -31,9 +43,8 @@ def commands() -> Iterator[Command]:
         yield command
 
 
-def command_line() -> Iterator[Command]:
-    """The commands of `coronel` without a debugger."""
-    yield from commands()
+def command_line_only() -> Iterator[Command]:
+    """The commands that `coronel` has without a debugger, besides."""
     for name in COMMAND_LINE_ONLY:
         command: Command = import_module(f"coronel_gdb.commands.{name}").COMMAND
         yield command

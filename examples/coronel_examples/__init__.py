@@ -1,0 +1,1 @@
+"""Plugins for coronel-gdb, one module each."""

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds source distribution and wheel, installs the wheel in an empty environment and with pipx, and runs the
+# tests on what is installed: in the unpacked source distribution, out of which the packages were taken.
+# Arguments go to pytest; without any, all tests run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+out=$root/build/release
+python=$root/.venv/bin/python
+
+say() { printf 'release: %s\n' "$*"; }
+
+rm -rf "$out"
+mkdir -p "$out/source"
+say "building"
+"$python" -m build --no-isolation --outdir "$out/dist" . >"$out/build.log" 2>&1 || {
+    tail -20 "$out/build.log" >&2
+    exit 2
+}
+wheel=$(echo "$out"/dist/*.whl)
+ls -l "$out"/dist
+
+say "installing the wheel in an empty environment"
+"$python" -m venv "$out/venv"
+"$out/venv/bin/python" -m pip install -q --disable-pip-version-check "$wheel[dev]" pipx
+
+say "pipx install"
+export PIPX_HOME=$out/pipx PIPX_BIN_DIR=$out/bin PIPX_MAN_DIR=$out/man
+"$out/venv/bin/pipx" install --python "$python" "$wheel"
+"$out/bin/coronel" --version
+gdb -nx -batch -ex "$("$out/bin/coronel" gdbinit)" -ex "coronel" | head -3
+
+say "the tests, on the installed wheel"
+tar -xzf "$out"/dist/*.tar.gz -C "$out/source" --strip-components=1
+cd "$out/source"
+rm -rf coronel_gdb model gdbinit.py
+ln -s "$root/build" build
+ln -s "$out/venv" .venv
+# What judges the sources of the checkout has nothing to look at here.
+PYTHONPATH=qemu .venv/bin/python -m pytest -n 2 --dist loadfile --ignore tests/test_architecture.py "$@"
