@@ -22,6 +22,7 @@ from coronel_gdb.backends.qmp import Qmp
 from coronel_gdb.cli import main, split_options
 from coronel_gdb.commands.command import Command, Option
 from coronel_gdb.errors import ReadFault
+from coronel_gdb.lift.cpu import read_cpu
 from coronel_gdb.plugins import commands
 from coronel_gdb.report import Report
 from lab.machine import Machine
@@ -223,6 +224,17 @@ def test_the_monitors_route_reads_the_same_bytes(running: Machine) -> None:
             Qmp(running.qmp_socket)
     finally:
         qmp.close()
+
+
+def test_the_width_of_physical_addresses_is_asked_of_qemu(running: Machine) -> None:
+    qmp = Qmp(running.qmp_socket)
+    try:
+        # Without it, reserved address bits would count as address.
+        assert read_cpu(QemuTarget(qmp, KERNEL_ELF)).physical_bits == 40
+    finally:
+        qmp.close()
+    compared = run("pagewalk", "--compare", "--qmp", running.qmp_socket)
+    assert (compared.returncode, "(info tlb) agrees on" in compared.stdout) == (0, True)
 
 
 def test_a_server_that_speaks_something_else(tmp_path: Path) -> None:
