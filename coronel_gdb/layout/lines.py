@@ -6,6 +6,7 @@ line of the call.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from elftools.common.exceptions import DWARFError, ELFError
@@ -39,19 +40,35 @@ def locate(path: Path, addresses: Iterable[int]) -> dict[int, Place]:
     if not wanted:
         return {}
     try:
-        with path.open("rb") as stream:
-            elf = ELFFile(stream)
-            if not elf.has_dwarf_info():
-                return {}
-            dwarf = elf.get_dwarf_info()
-            units = _units(dwarf, wanted)
-            return {
-                address: place for unit, inside in units for address, place in _in_unit(dwarf, unit, inside)
-            }
+        found = path.stat()
+        known = _known(path, found.st_mtime_ns, found.st_size)
+        fresh = [address for address in wanted if address not in known]
+        if fresh:
+            known.update(dict.fromkeys(fresh) | _read(path, fresh))
     except OSError as error:
         raise KernelError(f"cannot read the kernel file {path}: {error.strerror}") from error
     except (ELFError, DWARFError) as error:
         raise KernelError(f"{path} has no usable line table: {error}") from error
+    return {address: place for address in wanted if (place := known[address]) is not None}
+
+
+@cache
+def _known(_path: Path, _mtime_ns: int, _size_bytes: int) -> dict[int, Place | None]:
+    """What was looked up in this version of a kernel's file: the same few callers come again and again."""
+    return {}
+
+
+def _read(path: Path, wanted: list[int]) -> dict[int, Place]:
+    with path.open("rb") as stream:
+        elf = ELFFile(stream)
+        if not elf.has_dwarf_info():
+            return {}
+        dwarf = elf.get_dwarf_info()
+        return {
+            address: place
+            for unit, inside in _units(dwarf, wanted)
+            for address, place in _in_unit(dwarf, unit, inside)
+        }
 
 
 def _units(dwarf: DWARFInfo, wanted: list[int]) -> Iterator[tuple[CompileUnit, list[int]]]:

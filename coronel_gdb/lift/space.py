@@ -82,6 +82,8 @@ class AddressSpace:
 
     def read(self, address: VirtualAddress, size_bytes: int) -> bytes:
         """Exactly `size_bytes` bytes; `ReadFault` names the first address that cannot be read."""
+        if address + size_bytes > 1 << 64:
+            raise ReadFault("virtual", address, size_bytes, "it reaches beyond the last address")
         data = bytearray()
         for run in self.runs(address, VirtualAddress(address + size_bytes)):
             if run.data is None:

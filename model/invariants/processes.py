@@ -1,6 +1,6 @@
 """Invariants of the list of processes and of what each says it has (docs/spec.md §14)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -172,8 +172,11 @@ def areas(process: Process, free_mmap: Iterable[Region]) -> list[Area]:
     return sorted((area for area in found if area.start < area.end), key=lambda area: area.start)
 
 
-def check_pages(space: Space, said: Sequence[Area]) -> list[Violation]:
-    """Judge the lower half of a process's tables against the areas that it says it has."""
+def check_pages(space: Space, said: Sequence[Area], process: int) -> list[Violation]:
+    """Judge the lower half of a process's tables against the areas that it says it has.
+
+    Where an area has no page at its border, the field of the `process` (its address) may be wrong as well.
+    """
     violations = []
     reached = [area.start for area in said]
     for run in space.runs:
@@ -201,13 +204,22 @@ def check_pages(space: Space, said: Sequence[Area]) -> list[Violation]:
     for number, area in enumerate(said):
         if reached[number] < area.end:
             violations.append(_missing(area, reached[number], area.end))
-    return violations
+    return violations + list(_too_long(violations, said, process))
+
+
+def _too_long(violations: Sequence[Violation], said: Sequence[Area], process: int) -> Iterator[Violation]:
+    """Where pages are missing at the border of an area: the field may be wrong that says how far it goes."""
+    borders = {area.start for area in said} | {area.end for area in said}
+    for missing in violations:
+        if missing.invariant is PAGE_MISSING and borders & {missing.subject, missing.found}:
+            because = f"or {missing.field} does not reach from there up to {missing.found:#x}"
+            yield Violation(PAGE_MISSING, process, missing.field, missing.subject, None, because)
 
 
 def _missing(area: Area, start: int, end: int) -> Violation:
     pages = (end - start) // PAGE_BYTES
     because = f"{pages} pages from there, of [{area.start:#x}, {area.end:#x}), are not mapped"
-    return Violation(PAGE_MISSING, start, area.name, 0, None, because)
+    return Violation(PAGE_MISSING, start, area.name, end, None, because)
 
 
 def _misplaced(start: int, end: int, entry: int) -> Violation:

@@ -13,6 +13,7 @@ from coronel_gdb.lift.page_arrays import walk_pages_in_bulk
 from coronel_gdb.lift.page_walker import walk_pages
 from coronel_gdb.lift.pages import Pages
 from coronel_gdb.lift.space import AddressSpace
+from lab.demand import Demand, rows
 from lab.errors import LabError
 from lab.gdbmi import Gdb
 from lab.linux import linux_guest
@@ -28,23 +29,6 @@ _SINGLE = 2000
 _MONITOR_SECONDS = 60.0
 # gdb-pt-dump, measured elsewhere: 1.7 to 1.9 s for 137,501 pages in 73,854 ranges.
 _PT_DUMP_SECONDS, _PT_DUMP_PAGES, _PT_DUMP_RANGES = 1.8, 137_501, 73_854
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """One figure that was promised, and as it was found; `least`: it must not be lower, else not higher."""
-
-    what: str
-    wanted: float
-    found: float
-    unit: str
-    least: bool = False
-    remark: str = ""
-
-    @property
-    def met(self) -> bool:
-        """Whether this run kept it."""
-        return self.found >= self.wanted if self.least else self.found <= self.wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +63,7 @@ def page_walks() -> None:
     over_ram(walks)
     over_tables()
     print(f"\n  promised (docs/pagewalk.md), on the guest of {MEASURED}")
-    for one in demands:
-        sign = "at least" if one.least else "at most"
-        wanted, verdict = f"{sign} {one.wanted:g} {one.unit}", "yes" if one.met else "NO"
-        line = f"{one.what:<46} {wanted:>19} {one.found:>9.3g} {one.unit:<5}  {verdict:<3}  {one.remark}"
-        print(f"    {line.rstrip()}")
+    print("\n".join(rows(demands)))
 
 
 def whole_space(machine: Machine, ram: str) -> Walked:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coronel_gdb.errors import ReadFault
 from coronel_gdb.plugins import commands
 from coronel_gdb.render import as_json
 from model.address_space import KERNEL_BASE
@@ -126,6 +127,12 @@ def test_an_entry_that_is_gone_or_leads_to_another_table() -> None:
         at = entry_at(side, CODE, 2)
         side.machine.physical.write_u64(at, replaced)
         assert subjects(side, "PAGE011") == [at]
+
+
+@pytest.mark.parametrize("address", [(1 << 64) - 16, 1 << 64, 3 << 64])
+def test_a_structure_that_would_reach_beyond_the_last_address_cannot_be_read(address: int) -> None:
+    with pytest.raises(ReadFault, match="beyond the last address"):
+        user_side().context().space.read(VirtualAddress(address), 608)
 
 
 def test_the_processors_own_bits_are_no_damage() -> None:

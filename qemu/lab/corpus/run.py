@@ -1,6 +1,7 @@
 """The whole corpus, or a draw of it."""
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from lab.paths import ROOT
 
 DETECTION = ROOT / "docs" / "detection.md"
 _SHOWN = 20
+_WORKERS = 2 * (os.cpu_count() or 1)  # a job waits for its QEMU half of the time
 _DAMAGES_A_JOB, _STOPS_A_JOB = 120, 100
 
 STOPS = (
@@ -109,7 +111,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--write", action="store_true", help="keep the figures in docs/detection.md")
     options = parser.parse_args(list(arguments))
     good = True
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(_WORKERS, mp_context=get_context("spawn")) as pool:
         if options.cases:
             tally = injected(pool, options.cases, options.seed)
             head = f"`make corpus CASES={options.cases} CLEAN=0 BUGS=0 CORPUS_SEED={options.seed}`:"
