@@ -8,13 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.common.exceptions import DWARFError, ELFError
 from elftools.dwarf.compileunit import CompileUnit
 from elftools.dwarf.die import DIE
 from elftools.dwarf.dwarfinfo import DWARFInfo
-from elftools.elf.elffile import ELFFile
 
-from coronel_gdb.errors import KernelError
+from coronel_gdb.layout.elf_file import opened
 
 _SCOPES = ("DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_class_type", "DW_TAG_union_type")
 _ORIGINS = ("DW_AT_abstract_origin", "DW_AT_specification")
@@ -38,20 +36,12 @@ def locate(path: Path, addresses: Iterable[int]) -> dict[int, Place]:
     wanted = sorted(set(addresses))
     if not wanted:
         return {}
-    try:
-        with path.open("rb") as stream:
-            elf = ELFFile(stream)
-            if not elf.has_dwarf_info():
-                return {}
-            dwarf = elf.get_dwarf_info()
-            units = _units(dwarf, wanted)
-            return {
-                address: place for unit, inside in units for address, place in _in_unit(dwarf, unit, inside)
-            }
-    except OSError as error:
-        raise KernelError(f"cannot read the kernel file {path}: {error.strerror}") from error
-    except (ELFError, DWARFError) as error:
-        raise KernelError(f"{path} has no usable line table: {error}") from error
+    with opened(path) as elf:
+        if not elf.has_dwarf_info():
+            return {}
+        dwarf = elf.get_dwarf_info()
+        units = _units(dwarf, wanted)
+        return {address: place for unit, inside in units for address, place in _in_unit(dwarf, unit, inside)}
 
 
 def _units(dwarf: DWARFInfo, wanted: list[int]) -> Iterator[tuple[CompileUnit, list[int]]]:
