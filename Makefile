@@ -47,8 +47,10 @@ hardware: kernel ## the page walk against QEMU, Bochs, KVM and a formula (AMOUNT
 
 mutate: setup ## mutation score of the tests of the page walk (about ten minutes)
 	@$(PYTHON) -m lab mutate
-fuzz: setup ## 100,000 damaged files for every reader of dumps together (EXAMPLES=100000)
-	@CORONEL_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest -q --timeout 3600 tests/dumps/test_fuzz.py
+
+fuzz: kernel ## 100,000 damaged inputs for every reader and lift together (EXAMPLES=100000)
+	@CORONEL_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest -q --timeout 0 --durations 0 \
+	    tests/dumps/test_fuzz.py tests/dumps/test_fuzz_files.py tests/dumps/test_fuzz_lifts.py
 
 release: kernel ## wheel and source distribution, and all tests on the installed wheel (TESTS=tests/dumps for some)
 	@scripts/release.sh $(TESTS)

@@ -20,6 +20,7 @@ PACKAGES=(
     "mtools           mformat"
     "makedumpfile     makedumpfile"
     "chromium         chromium"
+    "poppler-utils    pdftotext"
     "python3          python3"
     "python3-venv     python3"
 )

@@ -18,6 +18,9 @@ from model.types import PhysicalAddress, VirtualAddress
 
 _CR0 = 1 << 31 | 1 << 16 | 1  # PG, WP, PE
 _CR4 = 1 << 5  # PAE
+_QEMU_BITS = (
+    40  # of a physical address, unless QEMU is told otherwise (target/i386/cpu.c, TCG_PHYS_ADDR_BITS)
+)
 _EFER = 1 << 11 | 1 << 10 | 1 << 8  # NXE, LMA, LME
 
 
@@ -55,8 +58,15 @@ class DumpTarget:
         return self.dump.kernel.extract(Path(folder))
 
     def physical_bits(self) -> int | None:
-        """MAXPHYADDR, where the dump says so."""
-        return self.dump.physical_bits
+        """MAXPHYADDR: as the dump says, else QEMU's own where the RAM fits in it; None for nobody knows."""
+        return self._physical_bits
+
+    @cached_property
+    def _physical_bits(self) -> int | None:
+        if self.dump.physical_bits is not None:
+            return self.dump.physical_bits
+        end = max((end for _, end in self.dump.memory.ranges()), default=0)
+        return _QEMU_BITS if end <= 1 << _QEMU_BITS else None
 
     @cached_property
     def memory(self) -> PhysicalMemory:
@@ -70,7 +80,7 @@ class DumpTarget:
         if self.dump.cpus:
             registers = self.dump.cpus[self.cpu].registers
         else:
-            registers = {"cr0": _CR0, "cr2": 0, "cr4": _CR4, "efer": _EFER}
+            registers = {"cr0": _CR0, "cr4": _CR4, "efer": _EFER}
             if name == "cr3":
                 return self._found[0]
         if name not in registers:
@@ -109,6 +119,10 @@ class DumpTarget:
             rows.append(("cpus", "no registers in this format: 4-level paging with NX is assumed"))
         if self._cr3 is not None:
             rows.append(("cr3", "given with --cr3"))
+        if dump.physical_bits is None and self._physical_bits is not None:
+            rows.append(
+                ("addresses", f"of {_QEMU_BITS} bits assumed, as QEMU's CPUs have; a dump does not say")
+            )
         return [*rows, *dump.facts]
 
     def reread(self) -> bool:

@@ -41,6 +41,10 @@ class CoreTarget(GdbTarget):
         """A register of the selected CPU, control registers too, which GDB does not show for a core."""
         return self._dump.register(name)
 
+    def physical_bits(self) -> int | None:
+        """MAXPHYADDR, as of any dump."""
+        return self._dump.physical_bits()
+
     def evaluate(self, expression: str) -> int:
         """GDB's value where GDB sees virtual memory; else what can be said without it."""
         if self._dump.dump.physical_addresses:

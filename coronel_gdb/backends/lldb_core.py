@@ -37,6 +37,10 @@ class CoreTarget(LldbTarget):
         """A register of the selected CPU, control registers too, which LLDB does not show for a core."""
         return self._dump.register(name)
 
+    def physical_bits(self) -> int | None:
+        """MAXPHYADDR, as of any dump."""
+        return self._dump.physical_bits()
+
     def evaluate(self, expression: str) -> int:
         """What can be said without LLDB, which shows variables as the kernel's file has them."""
         return self._dump.evaluate(expression)

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.checks.signature import cause, signature
-from coronel_gdb.commands import memcheck, replay
 from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.errors import CoronelError, UsageError
 from coronel_gdb.lift.places import Places
@@ -44,6 +42,9 @@ Look = Callable[[str, str | None], Looked]
 
 def look(path: str, kernel: str | None) -> Looked:
     """Check one dump; it never raises, because one bad dump must not end the others' checks."""
+    from coronel_gdb.backends.dump_host import DumpTarget  # here: every command line imports this module
+    from coronel_gdb.commands import memcheck
+
     try:
         loaded = load()
         target = DumpTarget(Path(path), Path(kernel) if kernel else None, readers=loaded.readers)
@@ -66,6 +67,8 @@ def look(path: str, kernel: str | None) -> Looked:
 
 def _replayed(context: Context) -> Sequence[Finding]:
     """Where all structures are sound, the trace may still tell of an operation that went wrong."""
+    from coronel_gdb.commands import replay
+
     with suppress(CoronelError):
         return replay.run(context, replay.COMMAND.parse([])).findings
     return ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from coronel_gdb.checks.layout import layout_findings, stack_findings, structure_findings
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.commands.survey import Survey
-from coronel_gdb.errors import CoronelError, KernelError
+from coronel_gdb.errors import CoronelError, KernelError, TargetError
 from coronel_gdb.lift.pointer import image_u64
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.report import Absent, Report, Table
@@ -42,8 +42,12 @@ def layout_report(survey: Survey) -> Report:
     except CoronelError as error:
         report.not_checked.append(Absent(rules.SPACE.formula, str(error)))
     report.findings += layout_findings(violations)
-    report.findings += stack_findings(context.target.register("cr2"))
-    report.checked = len(rules.ALL) * len(allowed) + 1
+    report.checked = len(rules.ALL) * len(allowed)
+    try:
+        report.findings += stack_findings(context.target.register("cr2"))
+        report.checked += 1
+    except TargetError as error:  # a raw image of memory has no CPU
+        report.not_checked.append(Absent("the stack's guard, by the last page fault", str(error)))
     _structures(context.profile, report)
     report.not_checked += [
         Absent(

@@ -92,9 +92,9 @@ def _profile(context: Context) -> ResolvedProfile | str:
 
 
 def _known(context: Context, space: AddressSpace, options: argparse.Namespace) -> KnownSpaces:
-    """All spaces that can be found; one named by --cr3 is one more."""
+    """All spaces that can be found; one named by --cr3 is one more, unless it is among them."""
     known = known_spaces(context.target, context.space, _profile(context))
-    if options.cr3 is not None:
+    if options.cr3 is not None and all(one.root != space.root for one in known.spaces):
         known.add(f"cr3 {space.root:#x}", space.root)
     return known
 

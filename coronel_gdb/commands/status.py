@@ -10,7 +10,7 @@ from coronel_gdb.errors import CoronelError
 from coronel_gdb.report import Absent, Report
 
 _PACKAGES = (
-    ("pyelftools", "types are taken from docs/spec.md instead of DWARF"),
+    ("pyelftools", "types that no earlier run has kept are taken from docs/spec.md instead of DWARF"),
     ("tabulate", "tables are plainer"),
 )
 

@@ -1,15 +1,15 @@
 """Everything in a kernel's debug information that a profile might name: for drafts, and for near names."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elftools.common.exceptions import DWARFError, ELFError
 from elftools.dwarf.die import DIE
-from elftools.elf.elffile import ELFFile
 
 from coronel_gdb.errors import KernelError
 from coronel_gdb.layout.dwarf import constant_of, layout_of, named
+from coronel_gdb.layout.elf_file import opened
 from coronel_gdb.layout.symbols import SymbolFile
 from coronel_gdb.layout.types import POINTERS, STRUCTURES, target
 from model.layouts import Layout
@@ -57,33 +57,32 @@ def read_census(path: Path) -> Census:
     """All of it, which takes as long as the kernel is large; `KernelError` for a file that cannot be used."""
     census = Census()
     census.symbols.update(SymbolFile(path).names())
-    try:
-        with path.open("rb") as stream:
-            elf = ELFFile(stream)
-            if not any(elf.get_section_by_name(name) for name in (".debug_info", ".zdebug_info")):
-                raise KernelError(f"{path} has no debug information: build the kernel with -g")
-            for unit in elf.get_dwarf_info().iter_CUs():
-                declared: dict[int, str] = {}
-                entries = list(named(unit.get_top_DIE(), "", declared))
-                names = {die.offset: name for name, die in entries}
-                for name, die in entries:
-                    if die.tag in STRUCTURES:
-                        if name not in census.kinds and "DW_AT_declaration" not in die.attributes:
-                            points = dict(_points(die, "", names))
-                            census.kinds[name] = Kind(layout_of(name, die), points)
-                    elif die.tag == "DW_TAG_subprogram":
-                        census.functions.add(name)
-                    elif die.tag in ("DW_TAG_variable", "DW_TAG_enumerator", "DW_TAG_member"):
-                        value = constant_of(elf, unit, die)
-                        if value is not None:
-                            census.constants.setdefault(name, value)
-                        elif die.tag == "DW_TAG_variable":
-                            _add_variable(census, name, die, names)
-    except OSError as error:
-        raise KernelError(f"cannot read the kernel file {path}: {error.strerror}") from error
-    except (ELFError, DWARFError) as error:
-        raise KernelError(f"{path} is not a usable ELF file: {error}") from error
+    with opened(path) as elf:
+        if elf.get_section_by_name(".debug_info") is None:
+            raise KernelError(f"{path} has no debug information: build the kernel with -g")
+        for unit in elf.get_dwarf_info().iter_CUs():
+            declared: dict[int, str] = {}
+            entries = list(named(unit.get_top_DIE(), "", declared))
+            names = {die.offset: name for name, die in entries}
+            for name, die in entries:
+                if die.tag in STRUCTURES:
+                    if name not in census.kinds and "DW_AT_declaration" not in die.attributes:
+                        _add_kind(census, name, die, names)
+                elif die.tag == "DW_TAG_subprogram":
+                    census.functions.add(name)
+                elif die.tag in ("DW_TAG_variable", "DW_TAG_enumerator", "DW_TAG_member"):
+                    value = constant_of(elf, unit, die)
+                    if value is not None:
+                        census.constants.setdefault(name, value)
+                    elif die.tag == "DW_TAG_variable":
+                        _add_variable(census, name, die, names)
     return census
+
+
+def _add_kind(census: Census, name: str, die: DIE, names: Mapping[int, str]) -> None:
+    """The structure, unless its layout is larger than any that is lifted."""
+    with suppress(ValueError):
+        census.kinds.setdefault(name, Kind(layout_of(name, die), dict(_points(die, "", names))))
 
 
 def _add_variable(census: Census, name: str, die: DIE, names: Mapping[int, str]) -> None:
@@ -96,7 +95,7 @@ def _add_variable(census: Census, name: str, die: DIE, names: Mapping[int, str])
         return
     called = names.get(kind.offset, f"decltype({'*' if points else ''}{name})")
     if kind.offset not in names:
-        census.kinds.setdefault(called, Kind(layout_of(called, kind), dict(_points(kind, "", names))))
+        _add_kind(census, called, kind, names)
     census.variables[name] = Variable(called, points)
 
 

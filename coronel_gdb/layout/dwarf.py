@@ -5,18 +5,19 @@ integers all have one size becomes one array, and a class that only wraps one in
 integer (address classes, spinlocks).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
-from elftools.common.exceptions import DWARFError, ELFError
 from elftools.dwarf.compileunit import CompileUnit
 from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
 
 from coronel_gdb.errors import KernelError
+from coronel_gdb.layout.elf_file import opened
 from coronel_gdb.layout.expressions import structure_of, type_of
-from coronel_gdb.layout.facts import KernelFacts, cache_file, load, save
+from coronel_gdb.layout.facts import KernelFacts, sound_layout
 from coronel_gdb.layout.symbols import SymbolFile
 from coronel_gdb.layout.types import STRUCTURES, size_of, target
 from model.layouts import Layout, Member
@@ -25,31 +26,13 @@ _SCOPES = ("DW_TAG_namespace", *STRUCTURES)
 _ADDR = 0x03  # DW_OP_addr
 _WRITABLE = 2
 _INTEGERS = (1, 2, 4, 8)
+_MOST_MEMBERS = 1 << 16
 
 
-def read_facts(path: Path, types: Iterable[str], constants: Iterable[str]) -> KernelFacts:
-    """The wanted layouts and constants of an ELF file, from the cache when its build-id is known there.
-
-    Names that the file does not have are simply missing from the result. Raises `KernelError` when
-    the file cannot be read, is no ELF file or holds no DWARF.
-    """
-    types, constants = frozenset(types), frozenset(constants)
-    try:
-        with path.open("rb") as stream:
-            elf = ELFFile(stream)
-            build_id = _build_id(elf)
-            cached = cache_file(build_id, types | constants) if build_id else None
-            facts = load(cached) if cached else None
-            if facts is None:
-                facts = _read(elf, build_id, types, constants, path)
-                found = len(facts.layouts) + len(facts.constants)
-                if cached and found == len(types) + len(constants):
-                    save(cached, facts)
-            return facts
-    except OSError as error:
-        raise KernelError(f"cannot read the kernel file {path}: {error.strerror}") from error
-    except (ELFError, DWARFError) as error:
-        raise KernelError(f"{path} is not a usable ELF file: {error}") from error
+def from_dwarf(path: Path, types: frozenset[str], constants: frozenset[str]) -> KernelFacts:
+    """The wanted layouts and constants of an ELF file; `KernelError` when it has no DWARF to use."""
+    with opened(path) as elf:
+        return _read(elf, _build_id(elf), types, constants, path)
 
 
 def _build_id(elf: ELFFile) -> str:
@@ -64,7 +47,7 @@ def _build_id(elf: ELFFile) -> str:
 def _read(
     elf: ELFFile, build_id: str, types: frozenset[str], constants: frozenset[str], path: Path
 ) -> KernelFacts:
-    if not any(elf.get_section_by_name(name) for name in (".debug_info", ".zdebug_info")):
+    if elf.get_section_by_name(".debug_info") is None:
         raise KernelError(f"{path} has no debug information: build the kernel with -g")
     layouts: dict[str, Layout] = {}
     values: dict[str, int] = {}
@@ -154,46 +137,49 @@ def _by_symbol(elf: ELFFile, path: Path, names: frozenset[str]) -> Iterator[tupl
 
 def layout_of(name: str, die: DIE) -> Layout:
     """A structure's layout, flattened."""
-    members = sorted(_members(die, "", 0), key=lambda member: member.offset_bytes)
-    return Layout(name, size_of(die), tuple(members))
+    members = sorted(_members(die, "", 0, count()), key=lambda member: member.offset_bytes)
+    return sound_layout(name, size_of(die), members)
 
 
-def _members(die: DIE, prefix: str, base: int) -> Iterator[Member]:
+def _members(die: DIE, prefix: str, base: int, met: Iterator[int]) -> Iterator[Member]:
+    """The fields of a structure; `met` counts all that were met, those inside of others too."""
     for child in die.iter_children():
+        if next(met) > _MOST_MEMBERS:
+            raise KernelError("its types are damaged: a structure with fields without end")
         offset = child.attributes.get("DW_AT_data_member_location")
         if child.tag == "DW_TAG_inheritance" and offset is not None:
-            yield from _members(target(child), prefix, base + offset.value)
+            yield from _members(target(child), prefix, base + offset.value, met)
         elif child.tag == "DW_TAG_member" and (offset is not None or die.tag == "DW_TAG_union_type"):
             at = base + (offset.value if offset else 0)
             label = child.attributes.get("DW_AT_name")
             if label is None:  # anonymous union or structure: its fields belong to the outer one
-                yield from _members(target(child), prefix, at)
+                yield from _members(target(child), prefix, at, met)
             else:
-                yield from _flatten(prefix + label.value.decode(), target(child), at)
+                yield from _flatten(prefix + label.value.decode(), target(child), at, met)
 
 
-def _flatten(name: str, kind: DIE, at: int) -> Iterator[Member]:
+def _flatten(name: str, kind: DIE, at: int, met: Iterator[int]) -> Iterator[Member]:
     if kind.tag in STRUCTURES:
-        inner = list(_members(kind, f"{name}.", at))
+        inner = list(_members(kind, f"{name}.", at, met))
         if len(inner) == 1 and inner[0].size_bytes * inner[0].count == size_of(kind):
             inner = [Member(name, at, inner[0].size_bytes, inner[0].count)]
         yield from inner
     elif kind.tag == "DW_TAG_array_type":
-        yield from _flatten_array(name, kind, at)
+        yield from _flatten_array(name, kind, at, met)
     elif size_of(kind):
         yield Member(name, at, size_of(kind))
 
 
-def _flatten_array(name: str, kind: DIE, at: int) -> Iterator[Member]:
-    count = 1
+def _flatten_array(name: str, kind: DIE, at: int, met: Iterator[int]) -> Iterator[Member]:
+    elements = 1
     for child in kind.iter_children():
         if child.tag == "DW_TAG_subrange_type":
             bound = child.attributes.get("DW_AT_upper_bound")
             length = child.attributes.get("DW_AT_count")
-            count *= int(length.value) if length else int(bound.value) + 1 if bound else 0
-    element = list(_flatten(name, target(kind), 0))
+            elements *= int(length.value) if length else int(bound.value) + 1 if bound else 0
+    element = list(_flatten(name, target(kind), 0, met))
     sizes = {member.size_bytes for member in element}
     total = sum(member.size_bytes * member.count for member in element)
     if len(sizes) == 1:
         size = sizes.pop()
-        yield Member(name, at, size, count * total // size)
+        yield Member(name, at, size, elements * total // size)

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from elftools.common.exceptions import DWARFError, ELFError
 from elftools.dwarf.compileunit import CompileUnit
 from elftools.dwarf.die import DIE
 from elftools.dwarf.dwarfinfo import DWARFInfo
-from elftools.elf.elffile import ELFFile
 
 from coronel_gdb.errors import KernelError
+from coronel_gdb.layout.elf_file import opened
 
 _SCOPES = ("DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_class_type", "DW_TAG_union_type")
 _ORIGINS = ("DW_AT_abstract_origin", "DW_AT_specification")
@@ -39,16 +38,10 @@ def locate(path: Path, addresses: Iterable[int]) -> dict[int, Place]:
     wanted = sorted(set(addresses))
     if not wanted:
         return {}
-    try:
-        found = path.stat()
-        known = _known(path, found.st_mtime_ns, found.st_size)
-        fresh = [address for address in wanted if address not in known]
-        if fresh:
-            known.update(dict.fromkeys(fresh) | _read(path, fresh))
-    except OSError as error:
-        raise KernelError(f"cannot read the kernel file {path}: {error.strerror}") from error
-    except (ELFError, DWARFError) as error:
-        raise KernelError(f"{path} has no usable line table: {error}") from error
+    known = _known(path, *_version(path))
+    fresh = [address for address in wanted if address not in known]
+    if fresh:
+        known.update(dict.fromkeys(fresh) | _read(path, fresh))
     return {address: place for address in wanted if (place := known[address]) is not None}
 
 
@@ -58,17 +51,21 @@ def _known(_path: Path, _mtime_ns: int, _size_bytes: int) -> dict[int, Place | N
     return {}
 
 
+def _version(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise KernelError(f"cannot read the kernel file {path}: {error.strerror}") from error
+    return found.st_mtime_ns, found.st_size
+
+
 def _read(path: Path, wanted: list[int]) -> dict[int, Place]:
-    with path.open("rb") as stream:
-        elf = ELFFile(stream)
+    with opened(path) as elf:
         if not elf.has_dwarf_info():
             return {}
         dwarf = elf.get_dwarf_info()
-        return {
-            address: place
-            for unit, inside in _units(dwarf, wanted)
-            for address, place in _in_unit(dwarf, unit, inside)
-        }
+        units = _units(dwarf, wanted)
+        return {address: place for unit, inside in units for address, place in _in_unit(dwarf, unit, inside)}
 
 
 def _units(dwarf: DWARFInfo, wanted: list[int]) -> Iterator[tuple[CompileUnit, list[int]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coronel_gdb.errors import UsageError
 from coronel_gdb.lift.pages import BOUNDS, LEVEL_SHIFT, SIZE_OF_LEVEL, Pages
+from coronel_gdb.own_file import check_replaceable, contents, replaced
 
 FORMAT, VERSION = "coronel pages", 1
 _MOST_BYTES = 256 << 20
@@ -35,24 +36,17 @@ class Change:
 
 
 def save(path: Path, root: int, levels: int, pages: Pages) -> None:
-    """Write a space; `UsageError` when the file cannot be written."""
+    """Write a space, whole or not at all; `UsageError` when that cannot be done, or another file is there."""
     columns = {name: getattr(pages, name) for name in _COLUMNS}
     text = json.dumps({"format": FORMAT, "version": VERSION, "root": root, "levels": levels, **columns})
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise UsageError(f"pagewalk: cannot write {path}: {error.strerror}") from error
+    check_replaceable(path, text[: text.index(",")].encode(), "saved space")
+    with replaced(path) as (file, _):
+        file.write(text.encode())
 
 
 def load(path: Path) -> Snapshot:
     """Read a space back; `UsageError` says what is wrong with the file."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"pagewalk: cannot read {path}: {error.strerror}") from error
-    if len(data) > _MOST_BYTES:
-        raise UsageError(f"pagewalk: {path} is no saved space: larger than {_MOST_BYTES >> 20} MiB")
+    data = contents(path, _MOST_BYTES, "saved space")
     try:
         return _checked(json.loads(data))
     except (ValueError, RecursionError) as error:

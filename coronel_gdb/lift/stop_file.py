@@ -5,15 +5,13 @@ zlib stream: the length of a JSON object (u32), the object, and the bytes of its
 """
 
 import json
-import os
 import struct
-import tempfile
 import zlib
-from contextlib import suppress
 from pathlib import Path
 
 from coronel_gdb.errors import UsageError
 from coronel_gdb.lift.stop import REGISTERS, Stop
+from coronel_gdb.own_file import check_replaceable, contents, replaced
 
 MAGIC = b"coronel snapshot"
 VERSION = 1
@@ -47,38 +45,15 @@ def save(path: Path, stop: Stop) -> int:
         )
     packed = zlib.compress(raw, 1)
     head = _HEAD.pack(MAGIC, VERSION, zlib.crc32(packed), len(raw))
-    try:
-        _may_replace(path)
-        handle, name = tempfile.mkstemp(prefix=".snapshot-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(head + packed)
-            Path(name).replace(path)
-        finally:
-            with suppress(FileNotFoundError):  # it has its name
-                Path(name).unlink()
-    except OSError as error:
-        raise UsageError(f"snapshot: cannot write {path}: {error.strerror}") from error
+    check_replaceable(path, MAGIC, "snapshot")
+    with replaced(path) as (file, _):
+        file.write(head + packed)
     return len(head) + len(packed)
-
-
-def _may_replace(path: Path) -> None:
-    if not path.exists() and not path.is_symlink():
-        return
-    if path.is_file():
-        with path.open("rb") as stream:
-            if stream.read(len(MAGIC)) == MAGIC:
-                return
-    raise UsageError(f"snapshot: {path} exists and is no snapshot: it is not overwritten")
 
 
 def load(path: Path) -> Stop:
     """Read a snapshot; `UsageError` says what is wrong with the file."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"snapshot: cannot read {path}: {error.strerror}") from error
+    data = contents(path, _MOST_BYTES, "snapshot")
     try:
         return _checked(data)
     except (ValueError, RecursionError, zlib.error) as error:
@@ -94,7 +69,7 @@ def _checked(data: bytes) -> Stop:
     _, version, crc, length = _HEAD.unpack_from(data)
     if version != VERSION:
         raise ValueError(f"version {version}, this tool reads version {VERSION}")
-    if len(data) > _MOST_BYTES or not _LENGTH.size <= length <= _MOST_BYTES:
+    if not _LENGTH.size <= length <= _MOST_BYTES:
         raise ValueError(f"larger than {_MOST_BYTES >> 20} MiB, or empty")
     packed = memoryview(data)[_HEAD.size :]
     if zlib.crc32(packed) != crc:

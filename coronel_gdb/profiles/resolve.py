@@ -2,14 +2,16 @@
 
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import resources
 from itertools import chain
 from pathlib import Path
 
-from coronel_gdb.errors import KernelError
-from coronel_gdb.layout.facts import KernelFacts
+from coronel_gdb.errors import KernelError, UsageError
+from coronel_gdb.layout.facts import KernelFacts, read_facts
+from coronel_gdb.own_file import contents
 from coronel_gdb.profiles.keys.catalogue import SCHEMED
 from coronel_gdb.profiles.keys.key import Key, Kind, Role, Scheme, SectionKeys
 from coronel_gdb.profiles.schema import (
@@ -27,6 +29,7 @@ from model.records import HeapRules
 from model.types import VirtualAddress
 
 _SPECIFIED = "docs/spec.md"
+_MOST_BYTES = 1 << 20
 _OPTIONAL = ("processes", "boot_map", "trace")
 
 
@@ -52,16 +55,25 @@ def parse(text: str) -> Profile:
             specified=raw.get("specified") is True,
             linear_map=None if raw.get("linear_map") is None else int(raw["linear_map"]),
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        tomllib.TOMLDecodeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise KernelError(f"not a profile: {error}") from error
 
 
 def read_profile(path: Path) -> Profile:
     """The profile in a file; `KernelError` when it cannot be read or is none."""
     try:
-        return parse(path.expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KernelError(f"cannot read the profile {path}: {error.strerror}") from error
+        text = contents(path.expanduser(), _MOST_BYTES, "profile")
+    except UsageError as error:
+        raise KernelError(str(error)) from error
+    try:
+        return parse(text.decode("utf-8"))
     except (KernelError, UnicodeDecodeError) as error:
         raise KernelError(f"{path}: {error}") from error
 
@@ -94,12 +106,8 @@ def _other_sizes(profile: Profile, kernel: Path | None) -> Iterator[str]:
         return
     found: Mapping[str, layouts.Layout] = {}
     if kernel is not None:
-        try:
-            from coronel_gdb.layout.dwarf import read_facts
-
+        with suppress(ImportError):  # a debugger's Python may lack pyelftools: then nothing is known of types
             found = read_facts(kernel, profile.match_types, ()).layouts
-        except ImportError:  # a debugger's Python may lack pyelftools: then nothing is known of types
-            pass
     for name, size in profile.match_types.items():
         if name not in found or found[name].size_bytes != size:
             yield f"{name} of {size} bytes"
@@ -289,10 +297,9 @@ def _facts(profile: Profile, chosen: Mapping[str, Scheme], kernel: Path | None) 
     if kernel is None:
         return _declared(constants), f"{_SPECIFIED}, not verified: no kernel file"
     try:
-        from coronel_gdb.layout.dwarf import read_facts
+        return read_facts(kernel, types, constants), f"DWARF of {kernel.name}"
     except ImportError:
         return _declared(constants), f"{_SPECIFIED}, not verified: the Python package pyelftools is missing"
-    return read_facts(kernel, types, constants), f"DWARF of {kernel.name}"
 
 
 def _declared(constants: list[str]) -> KernelFacts:

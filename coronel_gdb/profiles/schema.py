@@ -56,13 +56,16 @@ class Profile:
     linear_map: int | None = None
 
     def text(self, section: str, key: str) -> str:
-        """The string at `section.key`."""
-        return str(self.sections[section][key])
+        """The string at `section.key`; `KernelError` when it is not there, as in its siblings."""
+        return str(self._value(section, key))
 
     def number(self, section: str, key: str) -> int:
         """The integer at `section.key`."""
-        value = self.sections[section][key]
-        return value if isinstance(value, int) else int(str(value), 0)
+        value = self._value(section, key)
+        try:
+            return value if isinstance(value, int) else int(str(value), 0)
+        except ValueError as error:
+            raise KernelError(f"profile {self.name}: {section}.{key} is no number: {value!r:.40}") from error
 
     def fields(self, section: str, key: str = "fields") -> dict[str, str]:
         """Role → the kernel's field name, of roles that are whole fields."""
@@ -75,6 +78,12 @@ class Profile:
         if not isinstance(table, dict):
             raise KernelError(f"profile {self.name}: {section}.{key} is no table of fields")
         return {str(role): Place.parse(value) for role, value in table.items()}
+
+    def _value(self, section: str, key: str) -> object:
+        try:
+            return self.sections[section][key]
+        except KeyError as error:
+            raise KernelError(f"profile {self.name} does not say {section}.{key}") from error
 
 
 class Structure:
@@ -99,6 +108,8 @@ class Structure:
         form, at = "<", 0
         self._apart = True
         for member, _ in scalars:
+            if member.size_bytes not in _CODES:
+                raise KernelError(f"{layout.name}::{member.name} is no integer of 1, 2, 4 or 8 bytes")
             self._apart = self._apart and member.offset_bytes >= at
             form += f"{max(0, member.offset_bytes - at)}x{_CODES[member.size_bytes]}"
             at = member.end_bytes

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coronel_gdb.errors import KernelError
+from coronel_gdb.layout.facts import read_facts
 from coronel_gdb.profiles.schema import Profile, Structure
 from model import layouts
-from model.fast.blocks import HeapHabits
 from model.layouts import Layout
+
+if TYPE_CHECKING:
+    from model.fast.blocks import HeapHabits
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,10 @@ class ReplayProfile:
     quirks: tuple[Quirk, ...]
     source: str
 
-    def habits(self) -> HeapHabits:
+    def habits(self) -> "HeapHabits":
         """The model's habits with every quirk."""
+        from model.fast.blocks import HeapHabits  # here: most commands need the trace, few the model
+
         return HeapHabits(**{quirk.habit: quirk.value for quirk in self.quirks})  # type: ignore[arg-type]
 
 
@@ -76,14 +82,13 @@ def _layouts(profile: Profile, kernel: Path | None) -> tuple[Mapping[str, Layout
     declared = {layout.name: layout for layout in layouts.ALL}
     if kernel is None:
         return declared, "docs/spec.md, not verified: no kernel file"
-    try:
-        from coronel_gdb.layout.dwarf import read_facts
-    except ImportError:
-        return declared, "docs/spec.md, not verified: the Python package pyelftools is missing"
     wanted = [profile.text("trace", "type"), profile.text("trace", "record")]
     if "boot_map" in profile.sections:
         wanted.append(profile.text("boot_map", "type"))
-    return read_facts(kernel, wanted, ()).layouts, f"DWARF of {kernel.name}"
+    try:
+        return read_facts(kernel, wanted, ()).layouts, f"DWARF of {kernel.name}"
+    except ImportError:
+        return declared, "docs/spec.md, not verified: the Python package pyelftools is missing"
 
 
 def _structure(
@@ -98,9 +103,14 @@ def _structure(
 
 def _quirks(profile: Profile) -> list[Quirk]:
     """The section `quirks`: id → habit, value, text; `KernelError` for a habit that the model lacks."""
-    quirks = []
+    quirks: list[Quirk] = []
+    listed = profile.sections.get("quirks", {})
+    if not listed:
+        return quirks
+    from model.fast.blocks import HeapHabits
+
     plain = HeapHabits()
-    for name, table in profile.sections.get("quirks", {}).items():
+    for name, table in listed.items():
         if not isinstance(table, dict) or not {"habit", "value", "text"} <= set(table):
             raise KernelError(f"profile {profile.name}: quirk {name} needs habit, value and text")
         habit, value = str(table["habit"]), table["value"]

@@ -88,10 +88,10 @@ def _finding(finding: Finding) -> str:
     lines = [*finding.details, *(f"repair   {command}" for command in repair)]
     lines += [f"         ({finding.repair_note})"] if repair else []
     if lines:
-        text = "\n".join(map(_one_line, lines))
+        text = "".join(f"<div>{_one_line(line)}</div>" for line in lines)
         parts.append(
             "<details open><summary>Everything that is known</summary>"
-            f'<pre class="details">{text}</pre></details>'
+            f'<div class="details">{text}</div></details>'
         )
     return f'<section class="finding">{"".join(parts)}</section>'
 

@@ -9,6 +9,8 @@ from coronel_gdb.report import Bars, Chart, Curve, Map
 _WIDTH = 1000
 _ROW, _STEP = 15, 18
 _LEFT = 170
+_FONT, _CHARACTER = 12.5, 7.6  # printed on A4 that is seven points
+_ALIKE = 4  # rows of one kind: from so many on, those between the first and the last are one line
 # Okabe and Ito's palette and shades of it; what has no colour of its own is grey.
 _COLOURS = {
     "used": "#0072b2",
@@ -37,6 +39,7 @@ _COLOURS = {
     "rwx u": "#8f0012",
 }
 _MARK = "#d4001a"
+_DIM = "#5b6570"
 _MOST_MARKS = 40
 
 
@@ -50,7 +53,7 @@ def draw(chart: Chart) -> str:
 def _svg(height: float, parts: Sequence[str], title: str) -> str:
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{_text(title)}" '
-        f'font-family="DejaVu Sans Mono, monospace" font-size="11">{"".join(parts)}</svg>'
+        f'font-family="DejaVu Sans Mono, monospace" font-size="{_FONT}">{"".join(parts)}</svg>'
     )
 
 
@@ -72,23 +75,57 @@ def _map(chart: Map) -> str:
     kinds.sort(key=lambda kind: list(_COLOURS).index(kind) if kind in _COLOURS else len(_COLOURS))
     parts, top = _legend(kinds, marked=bool(chart.marks))
     step = _STEP if chart.to_scale else 40
-    for number, (name, start, end, spans) in enumerate(chart.rows):
-        y = top + number * step
-        short = name if len(name) <= 23 else f"{name[:22]}…"
+    y = top
+    for index, left_out in _shown(chart):
+        if left_out:
+            what = f"{left_out:,} rows more, all {chart.rows[index][3][0][2]}"
+            parts.append(_label(_LEFT + 4, y + 11.5, what, fill=_DIM))
+            y += step
+            continue
+        name, start, end, spans = chart.rows[index]
+        short = name if len(name) <= 20 else f"{name[:19]}…"
         parts.append(_label(_LEFT - 10, y + 11.5, short, anchor="end"))
         if chart.to_scale:
             parts += _row(y, start, end, spans)
             parts += _marks(chart, y, start, end)
         else:
             parts += _shortened(y, spans)
-    return _svg(top + len(chart.rows) * step + 4, parts, chart.title)
+        y += step
+    return _svg(y + 4, parts, chart.title)
+
+
+def _shown(chart: Map) -> Iterator[tuple[int, int]]:
+    """(row, 0) of each row that is drawn; (row, how many) where so many from it on look like those around."""
+    marked = [address for address, _ in chart.marks]
+    at = 0
+    while at < len(chart.rows):
+        end = at
+        while end < len(chart.rows) and _plain(chart, end, marked) == _plain(chart, at, marked) != "":
+            end += 1
+        if end - at >= _ALIKE:
+            yield at, 0
+            yield at + 1, end - at - 2
+            yield end - 1, 0
+            at = end
+        else:
+            yield at, 0
+            at += 1
+
+
+def _plain(chart: Map, index: int, marked: Sequence[int]) -> str:
+    """The kind of a row that has but one and no mark, as long as the first; else nothing."""
+    _, start, end, spans = chart.rows[index]
+    whole = len(spans) == 1 and spans[0][:2] == (start, end)
+    if not chart.to_scale or not whole or any(start <= address < end for address in marked):
+        return ""
+    return spans[0][2]
 
 
 def _legend(kinds: Sequence[str], *, marked: bool) -> tuple[list[str], float]:
     parts, x, y = [], float(_LEFT), 6.0
     rows = [(kind, _COLOURS.get(kind, "#999")) for kind in kinds] + ([("finding", _MARK)] if marked else [])
     for kind, colour in rows:
-        width = 30 + 6.9 * len(kind)
+        width = 30 + _CHARACTER * len(kind)
         if x + width > _WIDTH:
             x, y = float(_LEFT), y + 18
         if kind == "finding":
@@ -129,23 +166,24 @@ def _shortened(y: float, spans: Sequence[tuple[int, int, str]]) -> Iterator[str]
     x, last, written = float(_LEFT), None, -200.0
     for (low, high, kind), width in zip(spans, widths, strict=True):
         if last is not None and low != last:
-            yield f'<path d="M{x + 2:.1f} {y + 12} l3 -9" stroke="#5b6570" fill="none"/>'
+            yield f'<path d="M{x + 2:.1f} {y + 12} l3 -9" stroke="{_DIM}" fill="none"/>'
             x += gap
         what = f"{low:#x}..{high:#x} {kind}"
         yield _box(x, y, width * scale - 0.6, _ROW, _COLOURS.get(kind, "#999"), what)
-        if (last is None or low != last) and x - written > 8 * len(f"{low:#x}") and x < _WIDTH - 120:
-            yield _label(x, y + 26, f"{low:#x}", fill="#5b6570")
+        if (last is None or low != last) and x - written > 8 * len(f"{low:#x}") and x < _WIDTH - 140:
+            yield _label(x, y + 28, f"{low:#x}", fill=_DIM)
             written = x
         x, last = x + width * scale, high
 
 
 def _bars(chart: Bars) -> str:
-    left, right = 380, 190
+    longest = max((len(name) for name, _, _ in chart.rows), default=0)
+    left, right = max(_LEFT, 20 + _CHARACTER * min(longest, 52)), 230
     most = max((value for _, value, _ in chart.rows), default=0) or 1
     parts = []
     for number, (name, value, remark) in enumerate(chart.rows):
         y = 4 + number * 22
-        short = name if len(name) <= 55 else f"…{name[-54:]}"
+        short = name if len(name) <= 52 else f"…{name[-51:]}"
         parts.append(_label(left - 10, y + 12, short, anchor="end"))
         width = (_WIDTH - left - right) * value / most
         parts.append(_box(left, y, width, 16, "#0072b2", f"{name}: {value:,} {chart.unit}"))
@@ -181,6 +219,6 @@ def _curve(chart: Curve) -> str:
     floor = place(first, max(low, 0))[1]
     parts.append(f'<path d="{line}V{floor:.1f}H{corners[0][0]:.1f}Z" fill="#0072b2" fill-opacity="0.12"/>')
     parts.append(f'<path d="{line}" fill="none" stroke="#0072b2" stroke-width="1.6"/>')
-    parts.append(_label((_WIDTH + left) / 2, height - 3, chart.x_label, anchor="middle", fill="#5b6570"))
-    parts.append(_label(left - 8, top - 14, chart.y_label, anchor="end", fill="#5b6570"))
+    parts.append(_label((_WIDTH + left) / 2, height - 3, chart.x_label, anchor="middle", fill=_DIM))
+    parts.append(_label(left - 8, top - 14, chart.y_label, anchor="end", fill=_DIM))
     return _svg(height, parts, chart.title)

@@ -12,7 +12,7 @@ h2 { font-size: 17px; margin: 34px 0 8px; padding-bottom: 4px; border-bottom: 2p
   }
 h3 { font-size: 15px; margin: 22px 0 2px; }
 p { margin: 2px 0 8px; } .dim { color: var(--dim); font-size: 13px; }
-code, pre, td, .mono { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
+code, td, .mono, div.details { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
   font-size: 12.5px; }
 .verdict { display: inline-block; padding: 2px 10px; border-radius: 3px; color: #fff; font-weight:
   600; font-size: 13px; }
@@ -22,14 +22,16 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 1px 18px; margi
 dt { color: var(--dim); } dd { margin: 0; overflow-wrap: anywhere; }
 .finding { border: 1px solid var(--line); border-left: 5px solid #b3261e; border-radius: 3px;
   padding: 10px 14px;
-             margin: 12px 0; break-inside: avoid; }
-.finding h3 { margin: 0 0 6px; } .finding .code { color: #b3261e; }
-pre { margin: 4px 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+             margin: 12px 0; }
+.finding h3 { margin: 0 0 6px; break-after: avoid; } .finding .rows { break-inside: avoid; }
+.finding summary { break-after: avoid; } .finding .code { color: #b3261e; }
 .rows { display: grid; grid-template-columns: 72px 1fr; gap: 2px 12px; font-size: 13.5px; }
 .rows b { color: var(--dim); font-weight: 600; } .rows div { overflow-wrap: anywhere; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--dim); font-size: 13px; }
-pre.details { background: var(--soft); padding: 8px 10px; border-radius: 3px; font-size: 11.5px;
-  line-height: 1.45; }
+div.details { background: var(--soft); margin: 4px 0; padding: 8px 10px; border-radius: 3px;
+  font-size: 11.5px; line-height: 1.45; }
+div.details div { white-space: pre-wrap; overflow-wrap: anywhere; padding-left: 9ch; text-indent: -9ch;
+  break-inside: avoid; min-height: 1.45em; }
 table { border-collapse: collapse; margin: 8px 0; } th, td { padding: 2px 14px 2px 0; text-align:
   left; vertical-align: top; }
 th { border-bottom: 1px solid var(--ink); font-size: 12.5px; } td { border-bottom: 1px solid

@@ -1,13 +1,15 @@
 """The DWARF reader on objects that the compiler makes here, at both ends of optimisation."""
 
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section
 
 from coronel_gdb.errors import KernelError
-from coronel_gdb.layout.dwarf import read_facts
-from coronel_gdb.layout.facts import KernelFacts
+from coronel_gdb.layout.facts import KernelFacts, read_facts
 from model.layouts import Layout, Member
 
 SOURCE = """
@@ -85,10 +87,9 @@ def test_constants_from_dwarf_and_from_rodata(program: Path) -> None:
     }
 
 
-def test_facts_are_cached_by_build_id_and_a_damaged_cache_is_ignored(program: Path, tmp_path: Path) -> None:
+def test_facts_are_cached_and_a_damaged_cache_is_ignored(program: Path, tmp_path: Path) -> None:
     facts = read_facts(program, ["outer::thing"], COMPLETE)
     (cached,) = (tmp_path / "cache" / "coronel-gdb").iterdir()
-    assert cached.name.startswith(facts.build_id)
     assert KernelFacts.from_json(cached.read_text()) == facts
     for damage in ("", "{}", "[]", '{"format": 1}', '{"format": 99}', "\0", '{"format": 1, "layouts": 3}'):
         cached.write_text(damage)
@@ -96,6 +97,84 @@ def test_facts_are_cached_by_build_id_and_a_damaged_cache_is_ignored(program: Pa
     cached.unlink()
     read_facts(program, ["outer::thing", "no::such"], COMPLETE)
     assert not list(cached.parent.iterdir()), "what is incomplete is looked up again"
+
+
+def test_a_file_that_bears_the_build_id_of_another_has_facts_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small dump brings a kernel of which only its sender knows what is in it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sizes = []
+    for name, text in (("forged", SOURCE.replace("bool flag;", "bool flag[500];")), ("ours", SOURCE)):
+        (tmp_path / f"{name}.cpp").write_text(text)
+        command = ["g++", "-std=c++20", "-g", "-Wl,--build-id=0x1234", "-o", str(tmp_path / name)]
+        subprocess.run([*command, str(tmp_path / f"{name}.cpp")], check=True)
+        sizes.append(
+            read_facts(tmp_path / name, ["outer::thing"], COMPLETE).layouts["outer::thing"].size_bytes
+        )
+    assert sizes == [592, 96]
+
+
+def part(elf: ELFFile, name: str) -> Section:
+    found = elf.get_section_by_name(name)
+    assert found is not None
+    return found
+
+
+def patched(program: Path, tag: str, name: bytes, to: str) -> None:
+    """Let the type of the first entry of that tag and name be the entry itself, or what it stands in."""
+    with program.open("rb") as stream:
+        elf = ELFFile(stream)
+        offset = part(elf, ".debug_info")["sh_offset"]
+        unit = next(elf.get_dwarf_info().iter_CUs())
+        entry = next(
+            die
+            for die in unit.iter_DIEs()
+            if die.tag == tag
+            and "DW_AT_name" in die.attributes
+            and die.attributes["DW_AT_name"].value == name
+        )
+        target = entry if to == "itself" else entry.get_parent()
+        assert target is not None
+        at, value = offset + entry.attributes["DW_AT_type"].offset, target.offset - unit.cu_offset
+    data = bytearray(program.read_bytes())
+    struct.pack_into("<I", data, at, value)
+    program.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("tag", "name", "to"),
+    [("DW_TAG_typedef", b"u64", "itself"), ("DW_TAG_member", b"where", "its structure")],
+)
+def test_types_without_end(program: Path, tag: str, name: bytes, to: str) -> None:
+    patched(program, tag, name, to)
+    with pytest.raises(KernelError, match=r"its types are damaged|recursion"):
+        read_facts(program, ["outer::thing"], [])
+
+
+def test_debug_information_that_claims_to_be_huge(program: Path) -> None:
+    subprocess.run(["objcopy", "--compress-debug-sections=zlib", program], check=True)
+    data = bytearray(program.read_bytes())
+    with program.open("rb") as stream:
+        header = part(ELFFile(stream), ".debug_info")["sh_offset"]
+    struct.pack_into("<Q", data, header + 8, 1 << 40)
+    program.write_bytes(data)
+    with pytest.raises(KernelError, match="its debug information claims 1,099,5"):
+        read_facts(program, ["outer::thing"], [])
+
+
+@pytest.mark.parametrize("section", [".debug_info", ".debug_abbrev", ".shstrtab"])
+def test_damaged_debug_information_is_one_line(program: Path, section: str) -> None:
+    with program.open("rb") as stream:
+        found = part(ELFFile(stream), section)
+        start, size = found["sh_offset"], found["sh_size"]
+    data = bytearray(program.read_bytes())
+    for fill in (0, 0xFF):
+        data[start : start + size] = bytes([fill]) * size
+        program.write_bytes(data)
+        with pytest.raises(KernelError) as caught:
+            read_facts(program, ["outer::thing"], [])
+        assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_no_kernels(tmp_path: Path) -> None:

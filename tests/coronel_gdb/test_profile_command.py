@@ -189,7 +189,7 @@ def test_a_profile_that_is_wrong_in_itself(name: str, tmp_path: Path, corrupted:
         (["new", "--kernel", "{toml}"], "the kernel file {toml} is no 64-bit ELF file"),
         (["new", "--kernel", "{stripped}"], "{stripped} has no debug information: build the kernel with -g"),
         (["check"], "profile: name the file to check"),
-        (["check", "/none.toml"], "cannot read the profile /none.toml: No such file or directory"),
+        (["check", "/none.toml"], "cannot read /none.toml: No such file or directory"),
         (["check", "{stripped}"], "{stripped}: "),
         (["check", "{toml}", "--kernel", "{toml}"], "{toml} is not a usable ELF file"),
         (["check", "{toml}", "--dump", "x"], "profile: it looks at files alone"),

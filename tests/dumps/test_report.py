@@ -80,6 +80,15 @@ def test_empty_charts_are_drawn_too() -> None:
     assert page.count("<svg ") == 4
 
 
+def test_rows_that_look_alike_are_one_line_but_where_a_finding_is() -> None:
+    rows = [(hex(at), at, at + 16, [(at, at + 16, "free")]) for at in range(0, 320, 16)]
+    drawn = as_html.render(Report("report", "", charts=[Map("m", "", rows, [(160, "x")])]))
+    assert "8 rows more, all free" in drawn
+    assert "7 rows more, all free" in drawn
+    assert ">0xa0</text>" in drawn
+    assert "rows more" not in as_html.render(Report("report", "", charts=[Map("m", "", rows[:3])]))
+
+
 @pytest.fixture(scope="module")
 def written(corrupted: Stopped, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("report")
@@ -110,6 +119,18 @@ def test_chromium_shows_it(written: Path, tmp_path: Path) -> None:
     assert (width, height) == (1120, 1600)
     colours = {bytes(row[at : at + 3]) for row in rows for at in range(0, len(row), 3)}
     assert {b"\xb3\x26\x1e", b"\x00\x72\xb2", b"\xff\xff\xff"} <= colours, "verdict, used blocks, paper"
+
+
+def test_printed_it_begins_with_the_finding_and_leaves_no_page_empty(written: Path, tmp_path: Path) -> None:
+    paper = tmp_path / "page.pdf"
+    command = [*CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer",
+               f"--print-to-pdf={paper}", written.as_uri()]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    shown = subprocess.run(["pdftotext", "-layout", paper, "-"], check=True, capture_output=True, text=True)
+    pages = shown.stdout.rstrip("\f\n").split("\f")
+    assert "HEAP001" in pages[0]
+    assert "watch -l" in pages[0]
+    assert all(page.count("\n") > 10 for page in pages[:-1])
 
 
 def pixels(png: bytes) -> tuple[int, int, list[bytes]]:

@@ -39,8 +39,11 @@ def test_help_explains_with_an_example(healthy: Stopped, command: str) -> None:
         assert part in text
 
 
-def test_without_the_environments_packages_commands_still_work(healthy: Stopped, tmp_path: Path) -> None:
+def test_without_the_environments_packages_commands_still_work(
+    healthy: Stopped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A checkout whose GDB finds neither pyelftools nor tabulate: plainer, unverified, and said so."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("coronel_gdb", "model"):
         (tmp_path / name).symlink_to(PACKAGES / name)
     script = tmp_path / "coronel_gdb" / "gdbinit.py"

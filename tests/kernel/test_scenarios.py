@@ -1,17 +1,15 @@
 """Every scenario of qemu/scenarios.toml on the real kernel; the judge is what the kernel noted of its bug."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from lab.functions import function_at
 from lab.gdbmi import Gdb
 from lab.machine import Machine
-from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF, ROOT
+from lab.paths import BOOT_ELF, ROOT
 from lab.scenarios import Scenario, scenarios
-from lab.stopped import Stopped
+from lab.stopped import in_scenario
 from tests.kernel.seeded_truth import check_truth
 
 KINDS = (
@@ -35,34 +33,9 @@ EXITS = [scenario for scenario in scenarios().values() if scenario.ends == "exit
 STOPS = [scenario for scenario in scenarios().values() if scenario.ends != "exit"]
 
 
-@contextmanager
-def stopped_in(scenario: Scenario) -> Iterator[Stopped]:
-    """The kernel where the scenario has left it."""
-    with (
-        Machine(
-            BOOT_ELF,
-            scenario.append,
-            memory=scenario.memory,
-            cpus=scenario.cpus,
-            paused=True,
-            extra=scenario.extra,
-        ) as machine,
-        Gdb(script=GDB_SCRIPT) as gdb,
-    ):
-        gdb.attach(machine.gdb_socket, KERNEL_ELF)
-        if scenario.ends == "exception":
-            gdb.run_to("coronel_fault_stop", scenario.timeout)
-        else:
-            gdb.run_to("coronel_checkpoint", scenario.timeout)
-            # Processes that pause pass checkpoints of their own (docs/spec.md §14.7).
-            while scenario.name not in gdb.console("output name"):
-                gdb.run_to("coronel_checkpoint", scenario.timeout)
-        yield Stopped(machine, gdb)
-
-
 @pytest.mark.parametrize("scenario", STOPS, ids=lambda scenario: scenario.name)
 def test_a_scenario_leaves_what_the_list_says(scenario: Scenario) -> None:
-    with stopped_in(scenario) as stopped:
+    with in_scenario(scenario) as stopped:
         check_serial(scenario, stopped.machine.serial())
         assert errors(stopped.gdb) == scenario.errors
         kind = stopped.gdb.evaluate(f"g_seeded_fault.kind == coronel::fault_kind::{scenario.fault}")
@@ -130,12 +103,12 @@ def seeded_bytes(gdb: Gdb, name: str, count: int) -> bytes:
 
 def test_the_scribbled_entry_is_in_a_table_the_cpu_uses() -> None:
     """QEMU's own walk finds it: an entry that allows and has everything, for a frame that cannot exist."""
-    with stopped_in(scenarios()["pte_scribble"]) as stopped:
+    with in_scenario(scenarios()["pte_scribble"]) as stopped:
         assert re.search(r": 000[0-9a-f]fffffffff000 XG-DACTUW$", stopped.machine.monitor("info tlb"), re.M)
 
 
 def test_the_frame_is_free_and_mapped() -> None:
-    with stopped_in(scenarios()["frame_free_mapped"]) as stopped:
+    with in_scenario(scenarios()["frame_free_mapped"]) as stopped:
         page = stopped.gdb.evaluate("g_seeded_fault.address")
         frame = int(stopped.machine.monitor(f"gva2gpa {page:#x}").split()[1], 16)
         node = stopped.gdb.evaluate("((physical::frame *)g_seeded_fault.victim)->address")
@@ -143,7 +116,7 @@ def test_the_frame_is_free_and_mapped() -> None:
 
 
 def test_the_blocks_are_used_and_nobody_points_to_them() -> None:
-    with stopped_in(scenarios()["leak"]) as stopped:
+    with in_scenario(scenarios()["leak"]) as stopped:
         first, last = (stopped.gdb.evaluate(f"g_seeded_fault.{name}") for name in ("victim", "culprit"))
         used = stopped.gdb.evaluate("g_kernel_heap->num_allocations_ - g_kernel_heap->num_frees_")
         size = stopped.gdb.evaluate(f"((memory::heap_block *){first})->size")

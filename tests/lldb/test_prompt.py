@@ -131,9 +131,10 @@ def test_loaded_twice_it_works_all_the_same(lldb: Lldb) -> None:
 
 
 def test_without_the_environments_packages_commands_still_work(
-    machine: Machine, lldb: Lldb, tmp_path: Path
+    machine: Machine, lldb: Lldb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A checkout whose LLDB finds neither pyelftools nor tabulate: plainer, unverified, and said so."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "model").symlink_to(PACKAGES / "model")
     package = tmp_path / "coronel_gdb"
     package.mkdir()
