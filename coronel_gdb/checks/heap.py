@@ -17,6 +17,9 @@ from model.invariants import heap as rules_of_heap
 from model.invariants.base import Invariant, Quirk, Verdict, Violation
 from model.records import HeapBlock, HeapRules
 
+_IN_RING_3 = {"heap_end": "heap_current"}
+"""What a heap of ring 3 calls a field of the heap object."""
+_COUNTERS = {"live": "num_allocations_ − num_frees_"}
 _CONTEXT_BYTES = 16
 _SHOWN_REFERENCES = 4
 _LONGEST_WORDS = 60
@@ -252,9 +255,9 @@ def _unmerged(block: HeapBlock, violation: Violation) -> Finding:
 
 def _counter(violation: Violation, profile: HeapProfile) -> Finding:
     code = catalogue.COUNTER
-    names = {role: member.name for role, member in profile.heap.members.items()}
-    names |= {"live": "num_allocations_ − num_frees_", "num_blocks": "num_blocks_"}
-    name = names.get(violation.field, violation.field)
+    members = profile.heap.members
+    member = members.get(violation.field) or members.get(_IN_RING_3.get(violation.field, ""))
+    name = member.name if member is not None else _COUNTERS.get(violation.field, violation.field)
     lines = (
         f"{name} is {violation.found:#x}, the blocks say {violation.expected or 0:#x}: {violation.because}",
         "the block list is the witness here; the counter is what is off",
@@ -265,7 +268,6 @@ def _counter(violation: Violation, profile: HeapProfile) -> Finding:
         "expected": violation.expected,
         "invariant": violation.invariant.id,
     }
-    member = profile.heap.members.get(violation.field)
     if member is None or violation.expected is None:
         return Finding(code.code, code.title, violation.subject, lines, data)
     address = violation.subject + member.offset_bytes

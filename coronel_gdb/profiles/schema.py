@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from coronel_gdb.errors import KernelError
@@ -122,6 +122,23 @@ class Structure:
     def unnamed(self, fields: Iterable[str]) -> frozenset[str]:
         """Which of a record's fields the profile gives no place; `address` is where the structure lies."""
         return frozenset(fields) - set(self.members) - {"address", "unkept"}
+
+    def part(self, prefix: str, first: str) -> "Structure":
+        """The structure inside this one that begins at the role `first`; its roles lose their prefix."""
+        start = self.members[first].offset_bytes
+        names = {role: role.removeprefix(prefix) for role in self.members if role.startswith(prefix)}
+        members = tuple(
+            replace(
+                self.members[role],
+                name=self.members[role].name.rpartition(".")[2],
+                offset_bytes=self.members[role].offset_bytes - start,
+            )
+            for role in names
+        )
+        layout = Layout(self.name, self.size_bytes - start, members)
+        return Structure(
+            layout, {names[role]: member.name for role, member in zip(names, members, strict=True)}
+        )
 
     def decode(self, data: bytes | bytearray | memoryview, base: int = 0) -> dict[str, int]:
         """Role → value of every scalar field of the instance at `data[base]`."""
@@ -292,8 +309,13 @@ class ResolvedProfile:
 
     @property
     def ring3_heap(self) -> HeapProfile:
-        """Heaps of ring 3; where the profile says nothing of them, their blocks are those of the heap."""
-        return self.user_heap or self.heap
+        """Heaps of ring 3; where the profile says nothing of them, their blocks are those of the heap.
+
+        The heap object is then the part of a process whose roles begin with `heap_`.
+        """
+        if self.user_heap is not None or self.processes is None:
+            return self.user_heap or self.heap
+        return replace(self.heap, heap=self.processes.process.part("heap_", "heap_start"))
 
     @property
     def frames(self) -> ListProfile:

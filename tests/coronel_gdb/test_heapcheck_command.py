@@ -5,7 +5,7 @@ import json
 import pytest
 
 from model.address_space import KERNEL_BASE, STACK_GUARD
-from model.layouts import HEAP, VIRT
+from model.layouts import HEAP, PROCESS, VIRT
 from model.page_entry import NO_EXECUTE, PRESENT, WRITABLE
 from model.page_tables import PageFlags
 from model.types import PhysicalAddress, VirtualAddress
@@ -70,6 +70,10 @@ def test_a_wrong_counter_of_a_user_heap_is_found(field: str) -> None:
     side.processes[0].set(name, side.processes[0].get(name) + 1)
     (finding,) = report(side, "heapcheck --process 1")["findings"]
     assert (finding["code"], finding["expected"]) == ("HEAP008", finding["found"] - 1)
+    assert finding["lines"][0].startswith(f"{field} is ")
+    # What is to be written lies where the process has that counter.
+    at = side.processes[0].address + PROCESS.member(name).offset_bytes
+    assert [command["address"] for command in finding["repair"]] == [at]
 
 
 def test_a_user_heap_with_a_page_missing_is_not_called_sound() -> None:

@@ -18,8 +18,10 @@ from coronel_gdb.cli import main
 from coronel_gdb.layout.symbols import SymbolFile
 from coronel_gdb.profiles.resolve import find
 from lab.errors import GdbCommandError
+from lab.lldb import Lldb
+from lab.machine import Machine
 from lab.paths import KERNEL_ELF, OLDER_BOOT_ELF, OLDER_ELF
-from lab.stopped import Stopped, at_checkpoint
+from lab.stopped import BOOT_SECONDS, Stopped, at_checkpoint
 from model.types import VirtualAddress
 
 HEADER, USER_HEADER = 40, 24
@@ -281,6 +283,16 @@ def test_a_small_dump_holds_what_the_checks_need(loaded: Stopped, tmp_path: Path
     with redirect_stdout(shown):
         main(["memcheck", "--dump", str(small), "--json"])
     assert json.loads(shown.getvalue()) == loaded.report("memcheck", 0)
+
+
+def test_lldb_gives_the_same_report(loaded: Stopped) -> None:
+    append = "scenario=load seed=3 ops=4000"
+    with Machine(OLDER_BOOT_ELF, append, memory="32M", paused=True) as machine, Lldb() as lldb:
+        lldb.attach(machine.gdb_socket, OLDER_ELF)
+        for _ in range(2):
+            lldb.run_to("coronel_checkpoint", BOOT_SECONDS)
+        assert json.loads(lldb.console("memcheck --json")) == loaded.report("memcheck", 0)
+        assert json.loads(lldb.console("heapcheck --json")) == loaded.report("heapcheck", 0)
 
 
 def test_what_is_not_described_is_refused(loaded: Stopped) -> None:
