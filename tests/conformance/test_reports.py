@@ -33,7 +33,6 @@ MORE = [
     "pagewalk no_such_symbol",
     "pagewalk g_kernel_heap->heap_start_ = 1",
     "pagewalk coronel_checkpoint(7, (const char *)0)",
-    "heapcheck --nonsense",
 ]
 RUNNING_QEMU = {
     "--compare": "there is no QEMU to compare with",
