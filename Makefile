@@ -33,8 +33,8 @@ kernel: setup ## build the kernel into build/kernel, the page-walk harness, and 
 demo: kernel ## boot the kernel, check it in GDB, corrupt its heap, check again
 	@$(PYTHON) -m lab demo
 
-debug: kernel ## an interactive GDB on the kernel (SCENARIO=mixed,overflow SEED=42 OPS=2000)
-	@$(PYTHON) -m lab debug --scenario '$(SCENARIO)' --seed '$(SEED)' --ops '$(OPS)'
+debug: kernel ## an interactive GDB on the kernel (SCENARIO=mixed,overflow SEED=42 OPS=2000; RECORDED=1 goes backwards too)
+	@$(PYTHON) -m lab debug --scenario '$(SCENARIO)' --seed '$(SEED)' --ops '$(OPS)' $(if $(RECORDED),--recorded)
 
 test: kernel lint ## every check of the project: format, lint, types, imports, tests
 	@echo "== pytest"

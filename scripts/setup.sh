@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 # One line a package: the Debian package, and a command it brings (to check by on other systems).
 PACKAGES=(
     "qemu-system-x86  qemu-system-x86_64"
+    "qemu-utils       qemu-img"
     "gdb              gdb"
     "lldb-19          lldb-19"
     "python3-lldb-19  lldb-19"

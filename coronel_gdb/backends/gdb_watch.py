@@ -116,6 +116,10 @@ class _Watch:
         self._end()
         outcome = run_line(heapcheck.COMMAND, "", self._session.context)
         gdb.write(outcome.text + "\n")
+        if _runs_backwards():
+            gdb.write(
+                "this target runs backwards: `reverse-continue` behind `watch` stops after the last write\n"
+            )
 
     def _done(self) -> str:
         more = f", {self._unchecked:,} times it could not be checked" if self._unchecked else ""
@@ -159,6 +163,15 @@ def _callers() -> Iterator[tuple[str, int]]:
             return
         yield frame.name() or f"{frame.pc():#x}", frame.pc()
         frame = frame.older()
+
+
+def _runs_backwards() -> bool:
+    """Whether the stub says so, as QEMU's does while it plays a recorded run."""
+    connection = gdb.selected_inferior().connection
+    try:
+        return b"ReverseContinue+" in bytes(connection.send_packet("qSupported"))
+    except (AttributeError, gdb.error):  # no stub, or it has gone
+        return False
 
 
 class _Entry(gdb.Breakpoint):

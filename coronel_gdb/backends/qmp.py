@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import weakref
 from pathlib import Path
 
 from coronel_gdb.errors import TargetError
@@ -19,6 +20,7 @@ class Qmp:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        weakref.finalize(self, self._socket.close)  # the last reader closes it; QMP serves one at a time
         self._socket.settimeout(_GREETING_SECONDS)
         self._buffer = b""
         try:

@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from lab.gdbmi import gdb_environment
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
 from lab.programs import modules
+from lab.recorded import replayed
 from lab.scenarios import scenarios
 from lab.terminal import run_in_foreground
 
@@ -19,7 +21,12 @@ def main(arguments: Sequence[str] = ()) -> int:
     wanted = [known[name] for name in options.scenario.split(",") if name in known]
     extra = modules([line for scenario in wanted for line in scenario.modules])
     cpus = max((scenario.cpus for scenario in wanted), default=1)
-    with Machine(BOOT_ELF, append, memory=options.memory, cpus=cpus, paused=True, extra=extra) as machine:
+    booted: AbstractContextManager[Machine] = (
+        replayed(append, memory=options.memory, cpus=cpus, extra=extra)
+        if options.recorded
+        else Machine(BOOT_ELF, append, memory=options.memory, cpus=cpus, paused=True, extra=extra)
+    )
+    with booted as machine:
         commands = [
             # The machine is thrown away with the session: there is nothing to confirm.
             "set confirm off",
@@ -50,4 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=42, help="of the kernel's random numbers")
     parser.add_argument("--ops", type=int, default=2000, help="operations of a random scenario")
     parser.add_argument("--memory", default="128M", help="the machine's RAM, as QEMU takes it")
+    parser.add_argument(
+        "--recorded", action="store_true", help="record the run first: what GDB then has can go backwards"
+    )
     return parser

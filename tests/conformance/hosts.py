@@ -1,18 +1,21 @@
-"""The hosts that every command must work on in the same way, as data: one function each, and a row in LIVE.
+"""The hosts that every command must work on in the same way, as data: one function and one row each.
 
 A host takes a stopped machine nobody is connected to, answers lines as typed, and leaves it as it was.
 A reader of dumps fits in as well: it dumps the machine it is given and opens the dump.
 """
 
+import gc
 import json
+import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
-from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.backends.surface import run_line
+from coronel_gdb.cli import main
 from coronel_gdb.commands.command import Context
 from coronel_gdb.plugins import commands
 from coronel_gdb.protocols import Target
@@ -80,8 +83,23 @@ class InLldb:
 
 
 @dataclass(frozen=True)
+class OnCommandLine:
+    """`coronel` without a debugger; `options` name what it looks at."""
+
+    options: tuple[str, ...]
+
+    def ask(self, line: str) -> Answer:
+        """What it prints, and the code that it leaves."""
+        words = shlex.split(line.removeprefix("coronel "))
+        with redirect_stdout(StringIO()) as shown, redirect_stderr(StringIO()) as errors:
+            code = main([*words, *self.options])
+        gc.collect()  # the end of a process closes QEMU's socket; here that is the end of its target
+        return Answer((shown.getvalue() or errors.getvalue()).strip(), code, not shown.getvalue())
+
+
+@dataclass(frozen=True)
 class OnTarget:
-    """A target without a debugger: a dump, or the model's own machine."""
+    """The model's own machine."""
 
     target: Callable[[], Target]
 
@@ -136,17 +154,52 @@ def lldb_core(machine: Machine) -> Iterator[InLldb]:
 
 
 @contextmanager
-def dump(machine: Machine) -> Iterator[OnTarget]:
+def dump(machine: Machine) -> Iterator[OnCommandLine]:
     """A kdump-compressed dump, without a debugger."""
-    path = dumped(machine, "-z")
-    yield OnTarget(lambda: DumpTarget(path, KERNEL_ELF))
+    yield OnCommandLine(("--dump", str(dumped(machine, "-z")), "--kernel", str(KERNEL_ELF)))
 
 
-LIVE: dict[str, Callable[[Machine], Opened]] = {"gdb": gdb, "lldb": lldb}
+@contextmanager
+def qmp(machine: Machine) -> Iterator[OnCommandLine]:
+    """The machine itself, by QEMU's own protocol."""
+    yield OnCommandLine(("--qmp", str(machine.qmp_socket), "--kernel", str(KERNEL_ELF)))
+
+
+DEBUGGERS: dict[str, Callable[[Machine], Opened]] = {"gdb": gdb, "lldb": lldb}
 """Name → how to open the host on a stopped machine. The first is what the others are compared with."""
 
 DUMPS: dict[str, Callable[[Machine], Opened]] = {"gdb core": gdb_core, "lldb core": lldb_core, "dump": dump}
 """The same for hosts that look at a dump of it: no debugger's expressions there."""
 
-PROVENANCE = {"debugger", "target", "memory", "python", "dump", "format", "cpus", "efer"}
+LIVE = DEBUGGERS | {"qmp": qmp}
+
+_RUNNING_QEMU = {
+    "--compare": "there is no QEMU to compare with",
+    "--find-physical": "it names RAM and devices as QEMU does",
+    "pagewalk g_kernel_heap": "the same",
+}
+_COMMAND_LINE = {
+    "heapcheck --kernel": "there it names the kernel's file",
+    "--cr3": "there it takes a number, for dumps that have no CPU",
+}
+UNLIKE: dict[str, dict[str, str]] = {
+    "qmp": _COMMAND_LINE,
+    "gdb core": _RUNNING_QEMU,
+    "lldb core": _RUNNING_QEMU,
+    "dump": _RUNNING_QEMU | _COMMAND_LINE,
+    "simulated": {
+        **_RUNNING_QEMU,
+        "--access": "no processor sets A and D in its entries",
+        "--process": "it has none",
+        "--every-process": "it has none",
+        "status": "it is about the host",
+        "whatis": "it has no file with functions, and no trace",
+        "--ledger": "no boot loader has left anything in it",
+        "replay": "what it does leaves no trace",
+        "memcheck": "it has no memory map of a boot loader to judge the frame manager by",
+    },
+}
+"""Host → part of a line → why that host cannot answer it as the others do; nothing for a debugger."""
+
+PROVENANCE = {"debugger", "target", "memory", "python", "dump", "qmp", "format", "cpus", "efer"}
 """Facts of `coronel status` that say where an answer comes from, so they differ by intent."""
