@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +27,11 @@ def corrupted() -> Iterator[Stopped]:
     """The kernel after its own buffer overflow."""
     with at_checkpoint(2, MIXED_THEN_OVERFLOW) as stopped:
         yield stopped
+
+
+@pytest.fixture(scope="session")
+def dump(corrupted: Stopped, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kdump of `corrupted`; its name has a blank, as a user's may."""
+    path = tmp_path_factory.mktemp("dump") / "vm core"
+    assert corrupted.machine.monitor(f'dump-guest-memory -z "{path}"') == ""
+    return path

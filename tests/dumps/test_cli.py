@@ -39,14 +39,6 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def dump(corrupted: Stopped, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("cli") / "vm core"
-    assert corrupted.machine.monitor(f'dump-guest-memory -z "{path}"') == ""
-    yield path
-    path.unlink()
-
-
 def test_the_table_is_what_the_debugger_prints(corrupted: Stopped, dump: Path) -> None:
     done = run("heapcheck", "--dump", dump, "--kernel", KERNEL_ELF)
     assert done.stdout == corrupted.gdb.console("heapcheck")

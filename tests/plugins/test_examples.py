@@ -4,7 +4,6 @@ import json
 import re
 import struct
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,6 @@ RENAMED = {
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install_examples(tmp_path_factory.mktemp("examples"))
-
-
-@pytest.fixture(scope="module")
-def dump(corrupted: Stopped, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("plugins") / "vmcore"
-    assert corrupted.machine.monitor(f"dump-guest-memory -z {path}") == ""
-    yield path
-    path.unlink()
 
 
 def report(*words: object, packages: Path) -> dict[str, Any]:

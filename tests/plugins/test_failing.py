@@ -142,16 +142,16 @@ CHECKED = {
 }
 
 
-def test_a_check_that_fails_is_a_row_and_loses_nothing(corrupted: Stopped, tmp_path: Path) -> None:
+def test_a_check_that_fails_is_a_row_and_loses_nothing(
+    corrupted: Stopped, dump: Path, tmp_path: Path
+) -> None:
     packages = tmp_path / "packages"
     for number, (name, (expression, _)) in enumerate(CHECKED.items()):
         code = "MINE001" if name == "shapeless" else f"MINE01{number}"
         body = f'Report("c", "x", findings=[{expression}])' if "Finding" in expression else expression
         check = f'Check("{name}", (Code("{code}", "t", "m"),), lambda survey: {body})'
         write_plugin(packages, name, f"{API}CHECKS = [{check}]\n")
-    path = tmp_path / "vmcore"
-    assert corrupted.machine.monitor(f"dump-guest-memory -z {path}") == ""
-    done = coronel("memcheck", "--dump", path, "--kernel", KERNEL_ELF, "--json", packages=packages)
+    done = coronel("memcheck", "--dump", dump, "--kernel", KERNEL_ELF, "--json", packages=packages)
     found, plain = json.loads(done.stdout), json.loads(corrupted.gdb.console("memcheck --json"))
     assert (done.returncode, done.stderr) == (1, "")
     assert found["findings"] == plain["findings"]

@@ -10,7 +10,6 @@ import sys
 import tarfile
 import venv
 import zipfile
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -73,14 +72,6 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site_packages(folder: Path) -> Path:
     (packages,) = (folder / "lib").glob("python3.*/site-packages")
     return packages
-
-
-@pytest.fixture(scope="module")
-def dump(corrupted: Stopped, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("dump") / "vmcore"
-    assert corrupted.machine.monitor(f"dump-guest-memory -z {path}") == ""
-    yield path
-    path.unlink()
 
 
 def files(folder: Path) -> set[str]:
