@@ -2,7 +2,11 @@
 
 void* memset(void* to, int byte, u64 count) {
     u8* const bytes = to;
-    for (u64 at = 0; at < count; ++at) {
+    const u64 words = (u64)to % sizeof(u64) == 0 ? count / sizeof(u64) : 0;
+    for (u64 at = 0; at < words; ++at) {  // pages: eight bytes at a time
+        ((u64*)to)[at] = (u8)byte * 0x0101010101010101UL;
+    }
+    for (u64 at = words * sizeof(u64); at < count; ++at) {
         bytes[at] = (u8)byte;
     }
     return to;

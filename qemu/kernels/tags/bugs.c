@@ -53,6 +53,18 @@ static void overflow(void) {
     memcpy(data[0], text, sizeof text - 1);
 }
 
+// The same, and the chunk behind is free: its links go with its size.
+static void free_overflow(void) {
+    static const char text[] = "the message goes on behind the end of the buffer that was made for it, far into";
+    char* data[3];
+    neighbours(data, 56);
+    heap_free(data[1]);
+    const u64 length = data_bytes(chunk_of(data[0]));
+    truth_begin("free_overflow", chunk_of(data[1]), chunk_of(data[0]));
+    truth_bytes(data[0] + length, sizeof text - 1 - length);
+    memcpy(data[0], text, sizeof text - 1);
+}
+
 // A request that was freed is marked as done: its first words are links now.
 struct request {
     u64 state;
@@ -79,6 +91,17 @@ static void double_free(void) {
     truth_begin("double_free", chunk_of(data[1]), chunk_of(data[1]));
     truth_bytes(data[1], 16);
     heap_free(data[1]);
+}
+
+// Both free it, the second one when the next owner has it already.
+static void second_owner(void) {
+    char* data[3];
+    neighbours(data, 56);
+    heap_free(data[1]);
+    heap_free(data[1]);
+    char* const owner = heap_malloc(56);  // gets it, and its bin still has it
+    truth_begin("second_owner", chunk_of(owner), chunk_of(data[1]));
+    truth_bytes(owner, 0);
 }
 
 // The last word of a buffer that was freed: the size of the free chunk is repeated there.
@@ -108,8 +131,9 @@ static const struct {
     const char* name;
     void (*run)(void);
 } BUGS[] = {
-    {"off_by_one", off_by_one},   {"overflow", overflow},     {"smashed_links", smashed_links},
-    {"double_free", double_free}, {"stale_tail", stale_tail}, {"not_in_a_bin", not_in_a_bin},
+    {"off_by_one", off_by_one},       {"overflow", overflow},       {"free_overflow", free_overflow},
+    {"smashed_links", smashed_links}, {"double_free", double_free}, {"second_owner", second_owner},
+    {"stale_tail", stale_tail},       {"not_in_a_bin", not_in_a_bin},
 };
 
 int run_bug(const char* name) {

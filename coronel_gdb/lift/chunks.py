@@ -1,0 +1,209 @@
+"""A heap with boundary tags as records: every chunk by address, past damage, and what is in each bin.
+
+Chunks are followed by their sizes. Where a size does not lead to a chunk that agrees with it, the true
+successor is looked for: the nearest place behind from which sizes and flags lead on for several chunks, or to
+the end of the arena. Bins are followed both ways, so that one smashed link costs no member.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from coronel_gdb.lift.image import Image
+from coronel_gdb.lift.space import AddressSpace
+from model.invariants.base import Verdict
+from model.invariants.chunks import check_arena, is_plausible, states
+from model.records import Arena, Bin, Chunk, ChunkRules
+from model.types import VirtualAddress, align_up
+
+_LED_ON = 8  # so many chunks in a row that agree with one another are no accident
+_SEARCHED_BYTES = 4 << 20  # behind a damaged size; a chunk that is larger is not looked past
+_MOST_SEARCHES = 200  # each is a pass over that; more damage than this is not worth minutes
+
+Ring = tuple[Bin, Sequence[VirtualAddress]]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFields:
+    """Where a chunk's fields lie, in bytes from its address."""
+
+    prev_size: int
+    size: int
+    fd: int
+    bk: int
+
+
+@dataclass(slots=True)
+class LiftedArena:
+    """The arena, its chunks in order of address, the bytes they were read from, and the bins' members.
+
+    `searched` are the chunks that no size leads to. `end` says why the last chunk is the last: None when the
+    arena ends there.
+    """
+
+    arena: Arena
+    image: Image
+    rules: ChunkRules
+    fields: ChunkFields
+    chunks: list[Chunk] = field(default_factory=list)
+    searched: set[VirtualAddress] = field(default_factory=set)
+    end: str | None = None
+    rings: list[Ring] = field(default_factory=list)
+
+    def verdict(self) -> Verdict:
+        """The arena against all its invariants."""
+        return check_arena(self.arena, self.chunks, self.rings, self.rules, complete=self.end is None)
+
+    def free(self) -> list[bool]:
+        """For every chunk whether it is free, or top."""
+        members = {address for _, ring in self.rings for address in ring}
+        return states(self.arena, self.chunks, members, self.rules, complete=self.end is None)
+
+    def size_of(self, index: int) -> int:
+        """Bytes of a chunk, by where the next one begins; 0 where that is not known."""
+        if index + 1 < len(self.chunks):
+            return self.chunks[index + 1].address - self.chunks[index].address
+        return self.arena.end - self.chunks[index].address if self.end is None else 0
+
+
+def follow_arena(space: AddressSpace, arena: Arena, rules: ChunkRules, fields: ChunkFields) -> LiftedArena:
+    """Read all chunks and bins; what cannot be read is a hole of the image, never a failure."""
+    lifted = LiftedArena(arena, Image(space, arena.start, arena.end), rules, fields)
+    _Walker(lifted).run()
+    lifted.rings = list(_rings(lifted))
+    return lifted
+
+
+class _Walker:
+    """Follows sizes, and finds the way on where one is wrong; every address is visited once."""
+
+    def __init__(self, lifted: LiftedArena) -> None:
+        self.lifted = lifted
+        self.arena, self.rules = lifted.arena, lifted.rules
+        self.searches = 0
+
+    def run(self) -> None:
+        lifted, at = self.lifted, self.arena.start
+        before: Chunk | None = None
+        while at < self.arena.end:
+            chunk = self.chunk_at(at)
+            if chunk is None:
+                lifted.end = f"no chunk can be read at {at:#x}"
+                return
+            lifted.chunks.append(chunk)
+            found = self.successor(chunk, before)
+            if found is None:
+                lifted.end = f"nothing leads on from chunk {chunk.address:#x}"
+                return
+            at, before = found, chunk
+            if at != self.end_of(chunk):
+                lifted.searched.add(at)
+
+    def chunk_at(self, address: int) -> Chunk | None:
+        """The chunk there, None when none can lie there or it was not read."""
+        fields = self.lifted.fields
+        data = self.lifted.image.bytes_at(address, max(fields.fd, fields.bk) + 8)
+        if data is None:
+            head = max(fields.prev_size, fields.size) + 8  # top may be too small for links
+            data = self.lifted.image.bytes_at(address, head)
+            if data is None:
+                return None
+            data += bytes(max(fields.fd, fields.bk) + 8 - len(data))
+        values = (
+            int.from_bytes(data[at : at + 8], "little")
+            for at in (fields.prev_size, fields.size, fields.fd, fields.bk)
+        )
+        prev_size, size, fd, bk = values
+        return Chunk(VirtualAddress(address), prev_size, size, VirtualAddress(fd), VirtualAddress(bk))
+
+    def end_of(self, chunk: Chunk) -> VirtualAddress | None:
+        """Where the chunk ends by its own size, None when that cannot be true."""
+        if not is_plausible(chunk, self.arena, self.rules):
+            return None
+        return VirtualAddress(chunk.address + (chunk.size & self.rules.size_mask))
+
+    def agrees(self, chunk: Chunk, end: VirtualAddress) -> bool:
+        """Whether what lies at a chunk's end takes it for what it says it is."""
+        if end == self.arena.end:
+            return True
+        behind = self.chunk_at(end)
+        if behind is None or not is_plausible(behind, self.arena, self.rules):
+            return False
+        says_used = bool(behind.size & self.rules.prev_in_use)
+        if self.rules.in_use:
+            # Top has no state of its own; nothing lies behind it either.
+            return says_used == bool(chunk.size & self.rules.in_use)
+        return says_used or behind.prev_size == chunk.size & self.rules.size_mask
+
+    def successor(self, chunk: Chunk, before: Chunk | None) -> VirtualAddress | None:
+        """Where the next chunk begins: by the size, unless that leads nowhere and another place leads on."""
+        end = self.end_of(chunk)
+        if end is not None and (end == self.arena.end or self.agrees(chunk, end)):
+            return end
+        believed = end is not None and (before is None or self.agrees(before, chunk.address))
+        # With a size that can be believed only what is inside the chunk may speak against it.
+        found = self.search(chunk, end if believed and end else self.arena.end)
+        if found is not None:
+            return found
+        if end is not None:
+            return end  # the chunk behind is the damaged one
+        return self.arena.end if chunk.address == self.arena.top else None
+
+    def search(self, chunk: Chunk, limit: VirtualAddress) -> VirtualAddress | None:
+        """The place in (chunk, limit) from which chunks lead on: the one that spares most bytes of the size.
+
+        What runs over the edge of the chunk before overwrites the low bytes of this size first.
+        """
+        self.searches += 1
+        found_size = chunk.size & self.rules.size_mask
+        first = align_up(chunk.address + self.rules.minimum_bytes, self.rules.alignment_bytes)
+        limit = VirtualAddress(min(limit, first + _SEARCHED_BYTES))
+        best: tuple[int, VirtualAddress] | None = None
+        for at in range(
+            first, limit if self.searches <= _MOST_SEARCHES else first, self.rules.alignment_bytes
+        ):
+            if not self.leads_on(VirtualAddress(at)):
+                continue
+            changed = found_size ^ (at - chunk.address)
+            rank = (changed.bit_length() + 7) // 8
+            if best is None or rank < best[0]:
+                best = rank, VirtualAddress(at)
+            if rank <= 1 or found_size > _SEARCHED_BYTES:
+                break  # none can fit better
+        return None if best is None else best[1]
+
+    def leads_on(self, address: VirtualAddress) -> bool:
+        """Whether chunks that agree with one another begin there, several or up to the arena's end."""
+        for _ in range(_LED_ON):
+            chunk = self.chunk_at(address)
+            end = None if chunk is None else self.end_of(chunk)
+            if chunk is None or end is None:
+                return False
+            if end == self.arena.end:
+                return chunk.address == self.arena.top
+            if not self.agrees(chunk, end):
+                return False
+            address = end
+        return True
+
+
+def _rings(lifted: LiftedArena) -> Iterator[Ring]:
+    """The members of every bin, in the order of fd, as far as either direction leads to them."""
+    known = {int(chunk.address): chunk for chunk in lifted.chunks}
+    taken: set[int] = set()
+    for one in lifted.arena.bins:
+        forwards = list(_along(one, known, taken, forwards=True))
+        backwards = list(_along(one, known, taken, forwards=False))
+        met = set(forwards)
+        ring = forwards + [address for address in reversed(backwards) if address not in met]
+        taken.update(ring)
+        yield one, [VirtualAddress(address) for address in ring]
+
+
+def _along(one: Bin, known: dict[int, Chunk], taken: set[int], *, forwards: bool) -> Iterator[int]:
+    """Chunks from the head on, until it comes again or a link leads to no chunk, or to one met before."""
+    seen: set[int] = set()
+    at = int(one.fd if forwards else one.bk)
+    while at != one.head and at in known and at not in seen and at not in taken:
+        seen.add(at)
+        yield at
+        at = int(known[at].fd if forwards else known[at].bk)
