@@ -239,15 +239,16 @@ class RunRules:
 class RunList:
     """The list's head, held at virtual address `address`; pages of [start, end) may be in it.
 
-    `count` is the kernel's own number of free pages, None where it does not count.
+    `count` is the kernel's own number of free pages; `unkept` as for the heap.
     """
 
     address: VirtualAddress
     head: VirtualAddress
     start: VirtualAddress
     end: VirtualAddress
-    count: int | None
+    count: int
     locked: int
+    unkept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +303,14 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """A heap of chunks that tile [start, end); `top` is the last one. A kernel may lack a counter: None."""
+    """A heap of chunks that tile [start, end); `top` is the last one, `unkept` as for the heap."""
 
     address: VirtualAddress
     start: VirtualAddress
     end: VirtualAddress
     top: VirtualAddress
     bins: tuple[Bin, ...]
-    used_bytes: int | None
-    used_chunks: int | None
+    used_bytes: int
+    used_chunks: int
     locked: int
+    unkept: frozenset[str] = frozenset()

@@ -146,7 +146,8 @@ class _Damaged:
 
     def name(self, block: HeapBlock, _: HeapRules) -> str:
         state = "free" if block.is_free else "used"
-        return f"chunk {block.address - self.lifted.fields.size:#x} ({state}, {block.size_bytes} bytes)"
+        size = block.size_bytes + _WORD
+        return f"chunk {block.address - self.lifted.fields.size:#x} ({state}, {size} bytes)"
 
 
 def _fields(chunk: Chunk, violations: Sequence[Violation], lifted: LiftedArena) -> Iterator[Field]:

@@ -8,16 +8,21 @@ the end of the arena. Bins are followed both ways, so that one smashed link cost
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from coronel_gdb.errors import KernelError
 from coronel_gdb.lift.image import Image
+from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.profiles.schema import Section
+from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
 from model.invariants.chunks import check_arena, is_plausible, states
 from model.records import Arena, Bin, Chunk, ChunkRules
-from model.types import VirtualAddress, align_up
+from model.types import U64_MASK, VirtualAddress, align_up, is_aligned
 
 _LED_ON = 8  # so many chunks in a row that agree with one another are no accident
 _SEARCHED_BYTES = 4 << 20  # behind a damaged size; a chunk that is larger is not looked past
 _MOST_SEARCHES = 200  # each is a pass over that; more damage than this is not worth minutes
+_PAIR_BYTES = 16
 
 Ring = tuple[Bin, Sequence[VirtualAddress]]
 
@@ -63,6 +68,64 @@ class LiftedArena:
         if index + 1 < len(self.chunks):
             return self.chunks[index + 1].address - self.chunks[index].address
         return self.arena.end - self.chunks[index].address if self.end is None else 0
+
+
+def rules_of(section: Section) -> ChunkRules:
+    """The kernel's own bits and numbers; `KernelError` for some that cannot be."""
+    numbers = section.numbers
+    rules = ChunkRules(
+        size_mask=U64_MASK & ~numbers["flag_bits"],
+        prev_in_use=numbers["prev_in_use"],
+        in_use=numbers.get("in_use", 0),
+        other_flags=numbers.get("other_flags", 0),
+        alignment_bytes=numbers["alignment_bytes"],
+        minimum_bytes=numbers["minimum_bytes"],
+    )
+    alignment = rules.alignment_bytes
+    for key, right in (
+        ("flag_bits", not rules.flags & rules.size_mask),
+        ("prev_in_use", rules.prev_in_use),
+        ("alignment_bytes", alignment and not alignment & (alignment - 1)),
+        ("minimum_bytes", rules.minimum_bytes and is_aligned(rules.minimum_bytes, max(alignment, 1))),
+    ):
+        if not right:
+            raise KernelError(
+                f"profile {section.profile}: heap.{key} {numbers[key]:#x} does not fit the others"
+            )
+    return rules
+
+
+def read_arena(target: Target, space: AddressSpace, section: Section) -> Arena:
+    """The arena's own fields and the heads of its bins; `KernelError` when nothing says where it ends."""
+    holder, chunk = section.structures["type"], section.structures["chunk"]
+    address = located(target, space, section, "kernel heap")
+    data = space.read(address, holder.size_bytes)
+    values = holder.decode(data)
+    if "end" not in values and "bytes" not in values:
+        raise KernelError(f"profile {section.profile} names neither heap.fields.end nor heap.fields.bytes")
+    start = values["start"]
+    heads, first = holder.array(data, "bins"), address + holder.offset("bins") - chunk.offset("fd")
+    pairs = zip(heads[::2], heads[1::2], strict=False)
+    return Arena(
+        address=address,
+        start=VirtualAddress(start),
+        end=VirtualAddress(values.get("end", (start + values.get("bytes", 0)) & U64_MASK)),
+        top=VirtualAddress(values["top"]),
+        bins=tuple(
+            Bin(VirtualAddress(first + index * _PAIR_BYTES), VirtualAddress(fd), VirtualAddress(bk))
+            for index, (fd, bk) in enumerate(pairs)
+        ),
+        used_bytes=values.get("used_bytes", 0),
+        used_chunks=values.get("used_chunks", 0),
+        locked=values.get("locked", 0),
+        unkept=holder.unnamed({"used_bytes", "used_chunks"}),
+    )
+
+
+def fields_of(section: Section) -> ChunkFields:
+    """Where a chunk's fields lie."""
+    offset = section.structures["chunk"].offset
+    return ChunkFields(offset("prev_size"), offset("size"), offset("fd"), offset("bk"))
 
 
 def follow_arena(space: AddressSpace, arena: Arena, rules: ChunkRules, fields: ChunkFields) -> LiftedArena:

@@ -7,14 +7,19 @@ what was judged.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from coronel_gdb.errors import KernelError
 from coronel_gdb.lift.image import Image
+from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.profiles.schema import Section
+from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
 from model.invariants.runs import check_runs, is_place
 from model.records import FreeRun, RunList, RunRules
-from model.types import VirtualAddress, align_up
+from model.types import PAGE_BYTES, VirtualAddress, align_up
 
 _LINK_BYTES = 8
+_BYTE = 0xFF
 
 
 @dataclass(slots=True)
@@ -38,6 +43,48 @@ class LiftedRuns:
         return check_runs(
             self.runs, self.pages, self.rules, stop=self.stop, strays=self.strays, tables=tables
         )
+
+
+def rules_of(section: Section) -> RunRules:
+    """The kernel's own numbers; `KernelError` for some that cannot be."""
+    numbers = section.numbers
+    page_bytes = numbers.get("page_bytes", PAGE_BYTES)
+    if page_bytes < 2 * _LINK_BYTES or page_bytes & (page_bytes - 1):
+        raise KernelError(f"profile {section.profile}: frames.page_bytes {page_bytes} is no size of a page")
+    junk = {key: numbers.get(key) for key in ("junk_free", "junk_used")}
+    for key, byte in junk.items():
+        if byte is not None and byte > _BYTE:
+            raise KernelError(f"profile {section.profile}: frames.{key} {byte:#x} is no byte")
+    return RunRules(
+        page_bytes, section.structures["run"].offset("next"), junk["junk_free"], junk["junk_used"]
+    )
+
+
+def read_runs(target: Target, space: AddressSpace, section: Section) -> RunList:
+    """The list's head and where free pages may be; its address is that of the head's own word."""
+    holder = section.structures["type"]
+    address = located(target, space, section, "list of free pages")
+    values = holder.decode(space.read(address, holder.size_bytes))
+    return RunList(
+        address=VirtualAddress(address + holder.offset("free_list")),
+        head=VirtualAddress(values["free_list"]),
+        start=VirtualAddress(_edge(target, space, section, "start")),
+        end=VirtualAddress(_edge(target, space, section, "end")),
+        count=values.get("count", 0),
+        locked=values.get("locked", 0),
+        unkept=holder.unnamed({"count"}),
+    )
+
+
+def _edge(target: Target, space: AddressSpace, section: Section, key: str) -> int:
+    """Where free pages begin, by the address of a symbol, or end, by the value of a variable; or a number."""
+    name = section.names.get(key)
+    if name is None:
+        return section.numbers[f"{key}_address"]
+    symbol = target.symbol(name)
+    if symbol is None:
+        raise KernelError(f"where free pages {key} is unknown: the kernel has no symbol {name}")
+    return symbol if key == "start" else space.read_u64(symbol)
 
 
 def follow_runs(space: AddressSpace, runs: RunList, rules: RunRules, held: frozenset[int]) -> LiftedRuns:

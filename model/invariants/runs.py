@@ -74,10 +74,9 @@ def check_runs(
             verdict.violations.append(Violation(TABLE, page.address, "page", page.address, None, because))
     _check_count(runs, len(pages), verdict)
     if rules.junk_free is None:
-        verdict.unchecked.append((JUNK, "the profile names no junk of free pages"))
-    if rules.junk_free is None or rules.junk_used is None:
-        why = "a page that was just given out looks free, or junk is unknown: the profile names only one kind"
-        verdict.unchecked.append((LOST, why))
+        verdict.unkept += [(JUNK, "junk_free"), (LOST, "junk_free")]
+    elif rules.junk_used is None:  # a page that was just given out looks free
+        verdict.unkept.append((LOST, "junk_used"))
     else:
         verdict.evaluated += 1
         _check_lost(pages, strays, verdict)
@@ -96,11 +95,10 @@ def _broken_end(runs: RunList, pages: Sequence[FreeRun], stop: int, strays: Coll
     positions = {page.address: index for index, page in enumerate(pages)}
     lost = beginnings(strays)
     expected = lost[0] if len(lost) == 1 else None
-    what = f"{len(strays)} free pages begin there, and nothing else leads to them" if expected else ""
+    what = f"{len(strays):,} lost pages begin there" if expected else ""
     if stop in positions:
-        count = len(pages) - positions[VirtualAddress(stop)]
-        because = f"the last of {count} page{'s' * (count != 1)} leads back to it" + (
-            f"; its link should be {expected:#x}: {what}" if expected else ""
+        because = (
+            f"its link should be {expected:#x}: {what}" if expected else "nothing says where it led before"
         )
         return Violation(CYCLE, stop, "next", pages[positions[VirtualAddress(stop)]].next, expected, because)
     if not pages:
@@ -109,8 +107,8 @@ def _broken_end(runs: RunList, pages: Sequence[FreeRun], stop: int, strays: Coll
 
 
 def _check_count(runs: RunList, count: int, verdict: Verdict) -> None:
-    if runs.count is None:
-        verdict.unchecked.append((COUNT, "the kernel keeps no counter of free pages"))
+    if "count" in runs.unkept:
+        verdict.unkept.append((COUNT, "count"))
         return
     verdict.evaluated += 1
     if runs.count != count:

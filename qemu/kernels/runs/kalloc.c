@@ -10,9 +10,10 @@ u64 ram_top;
 static struct {
     struct {
         u32 locked;
+        const char* name;
     } lock;
     struct run* freelist;
-} kmem;
+} kmem = {.lock = {.name = "kmem"}};
 
 static void acquire(void) {
     while (__sync_lock_test_and_set(&kmem.lock.locked, 1) != 0) {
