@@ -323,7 +323,7 @@ FRAME_TWICE_FREE: Final = Code(
     "FRAME020",
     "frame free twice",
     "Two nodes of the free list name one frame: it will be handed out to two owners.",
-
+)
 
 RUN_WRITTEN: Final = Code(
     "RUN001", "free page written to", "A free page holds other bytes than the junk that freeing it left."

@@ -108,8 +108,11 @@ def _cycle(lifted: LiftedRuns, violation: Violation) -> Finding:
     watch = (Watch(link, _LINK_BYTES),)
     if violation.expected is None:
         return Finding(code.code, code.title, page, lines, data, watch)
-    write = (Write(link, violation.expected.to_bytes(_LINK_BYTES, "little")),)
-    return Finding(code.code, code.title, page, lines, data, watch, (), write, "the rest of the list follows")
+    # As before the second free: what led to the page leads past it, and it leads to the rest again.
+    ahead = lifted.pages[position - 1].address + lifted.rules.link_offset if position else lifted.runs.address
+    past = [Write(ahead, violation.found.to_bytes(_LINK_BYTES, "little"))] if count > 1 else []
+    repair = (*past, Write(link, violation.expected.to_bytes(_LINK_BYTES, "little")))
+    return Finding(code.code, code.title, page, lines, data, watch, (), repair, "undoes the second free")
 
 
 def _head(violation: Violation, variable: str) -> Finding:

@@ -5,7 +5,7 @@ successor is looked for: the nearest place behind from which sizes and flags lea
 the end of the arena. Bins are followed both ways, so that one smashed link costs no member.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import KernelError
@@ -23,8 +23,12 @@ _LED_ON = 8  # so many chunks in a row that agree with one another are no accide
 _SEARCHED_BYTES = 4 << 20  # behind a damaged size; a chunk that is larger is not looked past
 _MOST_SEARCHES = 200  # each is a pass over that; more damage than this is not worth minutes
 _PAIR_BYTES = 16
+_MOST_PLACES = 4  # behind one damaged size; they are nearly always right or left over
+_MOST_DOUBTS = 8  # each is a walk over all chunks
 
 Ring = tuple[Bin, Sequence[VirtualAddress]]
+_Doubt = tuple[VirtualAddress, VirtualAddress]
+"""A chunk, and where the next one can be instead of where its size says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +134,38 @@ def fields_of(section: Section) -> ChunkFields:
 
 def follow_arena(space: AddressSpace, arena: Arena, rules: ChunkRules, fields: ChunkFields) -> LiftedArena:
     """Read all chunks and bins; what cannot be read is a hole of the image, never a failure."""
-    lifted = LiftedArena(arena, Image(space, arena.start, arena.end), rules, fields)
-    _Walker(lifted).run()
+    image = Image(space, arena.start, arena.end)
+    best, doubts = _lifted(LiftedArena(arena, image, rules, fields), {})
+    chosen: dict[int, VirtualAddress] = {}
+    # A size that can be true, and a header behind it that cannot: one of both is wrong. Fewer faults decide.
+    for at, instead in doubts[:_MOST_DOUBTS]:
+        other, _ = _lifted(LiftedArena(arena, image, rules, fields), {**chosen, at: instead})
+        if _faults(other) < _faults(best):
+            best, chosen[at] = other, instead
+    return best
+
+
+def _lifted(lifted: LiftedArena, instead: Mapping[int, VirtualAddress]) -> tuple[LiftedArena, list[_Doubt]]:
+    """The arena walked with these successors instead of what sizes say, and what could be otherwise."""
+    walker = _Walker(lifted, instead)
+    walker.run()
     lifted.rings = list(_rings(lifted))
-    return lifted
+    return lifted, walker.doubts
+
+
+def _faults(lifted: LiftedArena) -> tuple[bool, int]:
+    """Lower is likelier."""
+    return lifted.end is not None, len(lifted.verdict().violations)
 
 
 class _Walker:
     """Follows sizes, and finds the way on where one is wrong; every address is visited once."""
 
-    def __init__(self, lifted: LiftedArena) -> None:
+    def __init__(self, lifted: LiftedArena, instead: Mapping[int, VirtualAddress]) -> None:
         self.lifted = lifted
         self.arena, self.rules = lifted.arena, lifted.rules
+        self.instead = instead
+        self.doubts: list[_Doubt] = []
         self.searches = 0
 
     def run(self) -> None:
@@ -199,40 +223,67 @@ class _Walker:
 
     def successor(self, chunk: Chunk, before: Chunk | None) -> VirtualAddress | None:
         """Where the next chunk begins: by the size, unless that leads nowhere and another place leads on."""
+        if chunk.address in self.instead:
+            return self.instead[chunk.address]
         end = self.end_of(chunk)
         if end is not None and (end == self.arena.end or self.agrees(chunk, end)):
             return end
+        if chunk.address == self.arena.top:
+            return self.arena.end
         believed = end is not None and (before is None or self.agrees(before, chunk.address))
         # With a size that can be believed only what is inside the chunk may speak against it.
-        found = self.search(chunk, end if believed and end else self.arena.end)
-        if found is not None:
-            return found
-        if end is not None:
-            return end  # the chunk behind is the damaged one
-        return self.arena.end if chunk.address == self.arena.top else None
+        places = self.search(chunk, end if believed and end else self.arena.end)
+        if end is not None and not places:
+            beyond = self.search(chunk, self.arena.end)[:1] if believed else []
+            # Too near, and there is no chunk in between. Else the one behind is the damaged one.
+            near = bool(beyond) and beyond[0] - end < self.rules.minimum_bytes
+            places = [*beyond, end] if near else [end, *beyond]
+        elif end is not None:
+            places.append(end)
+        self.doubts += [(chunk.address, place) for place in places[1:]]
+        return places[0] if places else None
 
-    def search(self, chunk: Chunk, limit: VirtualAddress) -> VirtualAddress | None:
-        """The place in (chunk, limit) from which chunks lead on: the one that spares most bytes of the size.
+    def search(self, chunk: Chunk, limit: VirtualAddress) -> list[VirtualAddress]:
+        """The places in (chunk, limit) from which chunks lead on, those first that spare most of the size.
 
-        What runs over the edge of the chunk before overwrites the low bytes of this size first.
+        What runs over the edge of the chunk before overwrites the low bytes of this size first. Headers that
+        are left over from before lead on as well; they mostly take what is in front of them for free, and it
+        is in no bin.
         """
         self.searches += 1
         found_size = chunk.size & self.rules.size_mask
         first = align_up(chunk.address + self.rules.minimum_bytes, self.rules.alignment_bytes)
         limit = VirtualAddress(min(limit, first + _SEARCHED_BYTES))
-        best: tuple[int, VirtualAddress] | None = None
+        found: list[tuple[bool, int, VirtualAddress]] = []
+        least = 8
         for at in range(
             first, limit if self.searches <= _MOST_SEARCHES else first, self.rules.alignment_bytes
         ):
-            if not self.leads_on(VirtualAddress(at)):
-                continue
-            changed = found_size ^ (at - chunk.address)
-            rank = (changed.bit_length() + 7) // 8
-            if best is None or rank < best[0]:
-                best = rank, VirtualAddress(at)
-            if rank <= 1 or found_size > _SEARCHED_BYTES:
-                break  # none can fit better
-        return None if best is None else best[1]
+            if at - chunk.address > found_size | (1 << 8 * least) - 1:
+                break  # from here on more bytes of the size differ
+            if self.leads_on(VirtualAddress(at)):
+                left_over = self.is_left_over(VirtualAddress(at), chunk)
+                changed = ((found_size ^ (at - chunk.address)).bit_length() + 7) // 8
+                found.append((left_over, changed, VirtualAddress(at)))
+                least = least if left_over else min(least, changed)
+        return [at for _, _, at in sorted(found)[:_MOST_PLACES]]
+
+    def is_left_over(self, address: VirtualAddress, before: Chunk) -> bool:
+        """Whether the header there takes the chunk before for a free one that it cannot be."""
+        chunk = self.chunk_at(address)
+        if chunk is None or chunk.size & self.rules.prev_in_use:
+            return False
+        return chunk.prev_size != address - before.address or not self.is_linked(before)
+
+    def is_linked(self, chunk: Chunk) -> bool:
+        """Whether anything in a bin has the chunk for a neighbour."""
+        heads = {one.head: (one.fd, one.bk) for one in self.arena.bins}
+        following, preceding = self.chunk_at(chunk.fd), self.chunk_at(chunk.bk)
+        by_next = following.bk if following is not None else heads.get(chunk.fd, (0, 0))[1]
+        by_previous = preceding.fd if preceding is not None else heads.get(chunk.bk, (0, 0))[0]
+        return chunk.address in (by_next, by_previous) or any(
+            chunk.address in (one.fd, one.bk) for one in self.arena.bins
+        )
 
     def leads_on(self, address: VirtualAddress) -> bool:
         """Whether chunks that agree with one another begin there, several or up to the arena's end."""

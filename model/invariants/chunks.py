@@ -139,8 +139,6 @@ def _check_word(
         verdict.violations.append(Violation(SIZE, chunk.address, "size", chunk.size, expected, because))
         return
     expected |= chunk.size & rules.other_flags
-    if is_top:
-        expected |= chunk.size & rules.in_use  # top has no state: kernels differ in what stands there
     if chunk.size != expected:
         state, before = ("free" if is_free else "used"), ("free" if before_is_free else "used")
         because = f"this chunk is {'top' if is_top else state}, the one before is {before}"

@@ -20,6 +20,9 @@ FREE = (1, 4)
 HEAD = VirtualAddress(0xFFFF_FFFF_8000_0040)
 
 
+Changes = dict[int, dict[str, Any]]
+
+
 def address(index: int) -> VirtualAddress:
     return VirtualAddress(BASE + sum(SIZES[:index]))
 
@@ -43,7 +46,7 @@ MEMBERS = [address(1), address(4)]
 
 
 def broken(
-    changes: dict[int, dict[str, Any]] | None = None,
+    changes: Changes | None = None,
     members: list[VirtualAddress] | None = None,
     rules: ChunkRules = RULES,
     **arena: Any,
@@ -89,12 +92,16 @@ def test_boundary_tags() -> None:
 
 
 def test_free_neighbours() -> None:
-    both = {3: {"size": 64 | PREV}, 4: {"size": 32, "prev_size": 64, "bk": address(3)}, 1: {"fd": address(3)}}
+    both: Changes = {
+        3: {"size": 64 | PREV},
+        4: {"size": 32, "prev_size": 64, "bk": address(3)},
+        1: {"fd": address(3)},
+    }
     both[3] |= {"fd": address(4), "bk": address(1)}
     ring = [address(1), address(3), address(4)]
     assert broken(both, ring, used_bytes=240, used_chunks=3) == {("chunks.unmerged", 4): None}
     # Free in front of top, and linked in, instead of a part of it.
-    last = {5: {"size": 80, "fd": HEAD, "bk": address(4)}, 6: {"size": 128, "prev_size": 80}}
+    last: Changes = {5: {"size": 80, "fd": HEAD, "bk": address(4)}, 6: {"size": 128, "prev_size": 80}}
     last[4] = {"fd": address(5), "size": 32 | PREV}
     head = Bin(HEAD, address(1), address(5))
     found = broken(last, [*MEMBERS, address(5)], bins=(head,), used_bytes=224, used_chunks=3)
