@@ -43,7 +43,7 @@ void stop(void) {
     }
 }
 
-__attribute__((noinline)) void checkpoint(u64 number) { __asm__ volatile("" : : "r"(number) : "memory"); }
+__attribute__((noinline)) void coronel_checkpoint(u64 number) { __asm__ volatile("" : : "r"(number) : "memory"); }
 
 void read_boot(struct boot* boot, u64 info) {
     const u32* const words = (const u32*)(KERNEL_BASE + info);

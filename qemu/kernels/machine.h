@@ -22,4 +22,4 @@ void print(const char* line);
 _Noreturn void stop(void);
 
 // Where a debugger stops: 1 the load is done, 2 the bug has struck.
-void checkpoint(u64 number);
+void coronel_checkpoint(u64 number);

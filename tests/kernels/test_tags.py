@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from lab.small_kernels import LOADED, STRUCK, at
 from lab.stopped import Stopped
-from tests.kernels.told import Truth, truth
+from tests.kernels.told import LOADED, STRUCK, Truth, at, truth
 
 LOAD = "seed=5 ops=1500"
 INUSE, SIZE_MASK = 2, ~15

@@ -1,8 +1,30 @@
-"""What a kernel of qemu/kernels noted of its own bug in g_truth, as the judge of a report."""
+"""The kernels in C of qemu/kernels: stopped, and what they noted of their own bug, which judges a report."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.gdbmi import Gdb
+from lab.paths import ROOT
+from lab.stopped import Stopped, at_checkpoint
+
+LOADED, STRUCK = 1, 2
+"""Their checkpoints: after the load, and after the bug."""
+MEMORY = "32M"
+
+
+def elf(name: str) -> Path:
+    """The kernel of that name with its DWARF."""
+    return ROOT / "build" / name / f"{name}.elf"
+
+
+@contextmanager
+def at(name: str, append: str, number: int) -> Iterator[Stopped]:
+    """The kernel of that name, booted with such as `bug=overflow seed=2`, at its checkpoint of that number."""
+    boot = elf(name).with_suffix(".boot.elf")
+    with at_checkpoint(number, append, elf=elf(name), boot_elf=boot, memory=MEMORY) as stopped:
+        yield stopped
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ void kernel_main(u64 info) {
     kvm_enter();
     load(option_number(&boot, "ops", 1000), option_number(&boot, "seed", 1) | 1);
     print("loaded\n");
-    checkpoint(1);
+    coronel_checkpoint(1);
     option(&boot, "bug", bug, sizeof bug);
     print(run_bug(bug) ? "struck\n" : "no bug of that name\n");
-    checkpoint(2);
+    coronel_checkpoint(2);
     stop();
 }
