@@ -21,7 +21,7 @@ def elf(name: str) -> Path:
 
 @contextmanager
 def at(name: str, append: str, number: int) -> Iterator[Stopped]:
-    """The kernel of that name, booted with such as `bug=overflow seed=2`, at its checkpoint of that number."""
+    """The kernel of that name, booted with `bug=overflow` or the like, at its checkpoint `number`."""
     boot = elf(name).with_suffix(".boot.elf")
     with at_checkpoint(number, append, elf=elf(name), boot_elf=boot, memory=MEMORY) as stopped:
         yield stopped
