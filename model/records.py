@@ -219,3 +219,98 @@ class TraceRecord:
     result: int
     caller: VirtualAddress
     space: PhysicalAddress
+
+
+@dataclass(frozen=True, slots=True)
+class RunRules:
+    """What a list of free pages that lies in the pages themselves must obey; a kernel has its own numbers.
+
+    The link is at `link_offset` of a page; every other byte of a free page is `junk_free`. A page that is
+    given out is filled with `junk_used`. None: the kernel does no such thing.
+    """
+
+    page_bytes: int
+    link_offset: int
+    junk_free: int | None
+    junk_used: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunList:
+    """The list's head, held at virtual address `address`; pages of [start, end) may be in it.
+
+    `count` is the kernel's own number of free pages; `unkept` as for the heap.
+    """
+
+    address: VirtualAddress
+    head: VirtualAddress
+    start: VirtualAddress
+    end: VirtualAddress
+    count: int
+    locked: int
+    unkept: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FreeRun:
+    """One free page: its link, and all stretches (address, bytes) of it that are not junk."""
+
+    address: VirtualAddress
+    next: VirtualAddress
+    spoiled: tuple[tuple[VirtualAddress, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRules:
+    """What chunks with boundary tags must obey; a kernel has its own bits and numbers.
+
+    The bits of `size_mask` in the size field are the size, header included. `prev_in_use` is the flag of the
+    chunk before, `in_use` that of the chunk itself, 0 where the kernel has none; `other_flags` may be set.
+    """
+
+    size_mask: int
+    prev_in_use: int
+    in_use: int
+    other_flags: int
+    alignment_bytes: int
+    minimum_bytes: int
+
+    @property
+    def flags(self) -> int:
+        """Every bit below the size that means something."""
+        return self.prev_in_use | self.in_use | self.other_flags
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One chunk at virtual address `address`; `size` is the field with its flags."""
+
+    address: VirtualAddress
+    prev_size: int
+    size: int
+    fd: VirtualAddress
+    bk: VirtualAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One list of free chunks: `head` is the address at which it counts as a chunk itself."""
+
+    head: VirtualAddress
+    fd: VirtualAddress
+    bk: VirtualAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """A heap of chunks that tile [start, end); `top` is the last one, `unkept` as for the heap."""
+
+    address: VirtualAddress
+    start: VirtualAddress
+    end: VirtualAddress
+    top: VirtualAddress
+    bins: tuple[Bin, ...]
+    used_bytes: int
+    used_chunks: int
+    locked: int
+    unkept: frozenset[str] = frozenset()

@@ -324,3 +324,55 @@ FRAME_TWICE_FREE: Final = Code(
     "frame free twice",
     "Two nodes of the free list name one frame: it will be handed out to two owners.",
 )
+
+RUN_WRITTEN: Final = Code(
+    "RUN001", "free page written to", "A free page holds other bytes than the junk that freeing it left."
+)
+RUN_LINK: Final = Code(
+    "RUN002",
+    "free page list broken",
+    "The head or the link of a free page leads to no page that may be free.",
+)
+RUN_CYCLE: Final = Code(
+    "RUN003", "free page list is a cycle", "A page is linked twice: two callers would be given it."
+)
+RUN_LOST: Final = Code(
+    "RUN004", "free pages lost", "Pages that look free, with junk and a link, are not in the list."
+)
+RUN_COUNT: Final = Code(
+    "RUN005", "free page counter wrong", "The kernel's counter differs from the pages in the list."
+)
+
+CHUNK_HEADER: Final = Code(
+    "CHUNK001", "chunk header overwritten", "Several fields of one chunk contradict the chunks around it."
+)
+CHUNK_SIZE: Final = Code(
+    "CHUNK002", "chunk size wrong", "The size leads neither to the next chunk nor to the arena's end."
+)
+CHUNK_FLAGS: Final = Code(
+    "CHUNK003", "chunk flags wrong", "A flag contradicts the state of this chunk or of the one before."
+)
+CHUNK_TAG: Final = Code(
+    "CHUNK004", "boundary tag destroyed", "prev_size behind a free chunk is not that chunk's size."
+)
+CHUNK_LINK: Final = Code(
+    "CHUNK005", "bin link broken", "fd or bk of a free chunk, or of a bin, is not its neighbour in the bin."
+)
+CHUNK_CYCLE: Final = Code(
+    "CHUNK006", "bin is a cycle", "A free chunk is its own neighbour: it would be given out again and again."
+)
+CHUNK_UNMERGED: Final = Code(
+    "CHUNK007", "free chunks not merged", "Two free chunks touch, or one touches top; free coalesces."
+)
+CHUNK_UNBINNED: Final = Code(
+    "CHUNK008", "free chunk in no bin", "A free chunk is in no bin, or top is in one: nobody can have it."
+)
+CHUNK_MEMBER: Final = Code(
+    "CHUNK009", "used chunk in a bin", "A bin has a chunk that is in use: it will have a second owner."
+)
+CHUNK_COUNTER: Final = Code(
+    "CHUNK010", "arena and chunks disagree", "A counter or top of the arena differs from what its chunks say."
+)
+CHUNK_LOST: Final = Code(
+    "CHUNK011", "chunks lost", "Behind a damaged chunk nothing leads on, although the arena does."
+)

@@ -34,13 +34,15 @@ class Field:
         return self.address + differ[0], self.address + differ[-1] + 1
 
     def data(self) -> dict[str, object]:
-        """The JSON form; bytes in memory order as hexadecimal."""
+        """The JSON form; bytes in memory order as hexadecimal. More than a word is no number."""
+        is_number = len(self.found) <= _POINTER_BYTES
+        expected = self.expected if is_number else None
         return {
             "field": self.name,
             "address": self.address,
-            "found": int.from_bytes(self.found, "little"),
+            "found": int.from_bytes(self.found, "little") if is_number else None,
             "found_bytes": self.found.hex(),
-            "expected": None if self.expected is None else int.from_bytes(self.expected, "little"),
+            "expected": None if expected is None else int.from_bytes(expected, "little"),
             "expected_bytes": None if self.expected is None else self.expected.hex(),
             "because": self.because,
             "invariant": self.invariant,

@@ -48,6 +48,11 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "LAYOUT001": frozenset({"LAYOUT002", "LAYOUT003", "LAYOUT004", "LAYOUT005"}),
     "PROC001": frozenset({"FRAME015", "HEAP012", "PROC004"}),
     "PROC004": frozenset({"FRAME015", "HEAP012"}),
+    "RUN001": frozenset({"RUN004", "RUN005"}),
+    "RUN002": frozenset({"RUN004", "RUN005"}),
+    "RUN003": frozenset({"RUN004", "RUN005"}),
+    "CHUNK006": frozenset({"CHUNK010"}),
+    "CHUNK009": frozenset({"CHUNK010"}),
     "PROC002": frozenset({"PROC003"}),
 }
 _WHOLE = frozenset(
@@ -65,6 +70,11 @@ _WHOLE = frozenset(
         "LAYOUT001",
         "PROC001",
         "PROC004",
+        "RUN001",
+        "RUN002",
+        "RUN003",
+        "CHUNK006",
+        "CHUNK009",
     }
 )
 

@@ -4,7 +4,7 @@ Every way in which such damage comes about is tried. What fits best is the suspe
 is a rival, and what does not fit says why. When nothing fits, the answer is "cannot tell".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coronel_gdb.checks.damage import Kind, Shape
@@ -61,14 +61,27 @@ class Suspicion:
     rejected: tuple[Hypothesis, ...]
 
 
+Name = Callable[[HeapBlock, HeapRules], str]
+"""How a report calls a block."""
+
+
+def _block(block: HeapBlock, rules: HeapRules) -> str:
+    return f"block {block.address:#x} ({_state(block, rules)}, {block.size_bytes} bytes)"
+
+
 def suspect(
-    damage: Damage, before: Sequence[HeapBlock], rules: HeapRules, formerly: Owned | None = None
+    damage: Damage,
+    before: Sequence[HeapBlock],
+    rules: HeapRules,
+    formerly: Owned | None = None,
+    name: Name = _block,
 ) -> Suspicion:
     """Judge the damage to a block; `before` are the blocks in front of it, the nearest first.
 
     `formerly` is the freed block whose data the damaged bytes were.
     """
-    tried = [_overflow(damage, before, rules), _underflow(damage, rules), _store(damage, rules), _bit(damage)]
+    overflow = _overflow(damage, before, rules, name)
+    tried = [overflow, _underflow(damage, rules), _store(damage, rules), _bit(damage)]
     left = any(not hypothesis.rejected for hypothesis in tried[:2])
     if formerly is not None and not left:  # who ran over an edge of a block needs no freed one
         tried.append(_use_after_free(formerly, rules))
@@ -81,6 +94,28 @@ def suspect(
     return Suspicion(fitting[0], tuple(fitting[1:]), rejected)
 
 
+def suspect_freed(
+    damage: Damage, freed: str, before: Sequence[HeapBlock], rules: HeapRules, name: Name = _block
+) -> Suspicion:
+    """Judge the damage to free memory, which holds what its allocator left there; `freed` is its name.
+
+    Nobody may write there: whoever does had it before, or runs into it from the block in front.
+    """
+    overflow = _overflow(damage, before, rules, name)
+    if damage.run[0] > damage.block.address:
+        why = f"the {damage.start - damage.block.address} bytes in front of the damage are as they must be"
+        overflow = Hypothesis(overflow.kind, "an overflow of what lies in front", rejected=why)
+    offset = damage.start - damage.block.address - rules.header_bytes
+    text = f"use after free: a write to +{offset:#x} of {freed}, by a pointer from before it was freed"
+    stale = Hypothesis("use after free", text, damage.block.address)
+    tried = [_bit(damage), stale, overflow, _store(damage, rules)]
+    if damage.run[0] < damage.block.address:
+        tried.sort(key=lambda hypothesis: hypothesis is not overflow)
+    fitting = [hypothesis for hypothesis in tried if not hypothesis.rejected]
+    rejected = tuple(hypothesis for hypothesis in tried if hypothesis.rejected)
+    return Suspicion(fitting[0], tuple(fitting[1:]), rejected)
+
+
 def _rank(hypothesis: Hypothesis, damage: Damage) -> int:
     """Lower is likelier: who left by an edge of a block comes first, unless the bytes are no copy's."""
     at_edge = damage.start == damage.block.address
@@ -90,7 +125,7 @@ def _rank(hypothesis: Hypothesis, damage: Damage) -> int:
     return order.index(hypothesis.kind)
 
 
-def _overflow(damage: Damage, before: Sequence[HeapBlock], rules: HeapRules) -> Hypothesis:
+def _overflow(damage: Damage, before: Sequence[HeapBlock], rules: HeapRules, name: Name) -> Hypothesis:
     """A write that ran past the end of the block in front; a run may cover whole small blocks."""
     kind, block = "linear overflow", damage.block
     edge = block.address
@@ -105,7 +140,7 @@ def _overflow(damage: Damage, before: Sequence[HeapBlock], rules: HeapRules) -> 
     if culprit is None:
         why = "no block in front touches this one" if damage.run[0] <= block.address else _intact(damage)
         return Hypothesis(kind, "an overflow of the block in front", rejected=why)
-    what = f"block {culprit.address:#x} ({_state(culprit, rules)}, {culprit.size_bytes} bytes)"
+    what = name(culprit, rules)
     if damage.run[0] > block.address:
         return Hypothesis(kind, f"an overflow of {what}", culprit.address, rejected=_intact(damage))
     end = culprit.address + rules.header_bytes + culprit.size_bytes

@@ -9,6 +9,7 @@ from coronel_gdb.checks.frames import frame_findings
 from coronel_gdb.checks.ownership import ownership_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
+from coronel_gdb.commands.schemes.table import other_report
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.commands.unnamed import note_unnamed
 from coronel_gdb.errors import CoronelError, UsageError
@@ -27,6 +28,9 @@ _SHOWN_ROWS = 200
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Lift list and spaces, judge them, and count; or say who has one frame."""
     survey = Survey.of(context)
+    other = other_report(survey, "frames", options)
+    if other is not None:
+        return other
     if options.owner is not None and not is_held(survey.frames.manager.locked):
         return _owner(survey, value_of(context, "frames", options.owner, "--owner"))
     return frames_report(survey, options)
@@ -34,6 +38,9 @@ def run(context: Context, options: argparse.Namespace) -> Report:
 
 def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> Report:
     """The list, and every frame's owner."""
+    other = other_report(survey, "frames", options)
+    if other is not None:
+        return other
     lifted = survey.frames
     manager = lifted.manager
     if is_held(manager.locked):

@@ -10,6 +10,7 @@ from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
 from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage, unmapped
+from coronel_gdb.commands.schemes.table import other_report
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.commands.unnamed import figure, note_unnamed
 from coronel_gdb.errors import CoronelError, UsageError
@@ -69,6 +70,9 @@ def run(context: Context, options: argparse.Namespace) -> Report:
 
 def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> Report:
     """The kernel's heap."""
+    other = other_report(survey, "heap", options)
+    if other is not None:
+        return other
     context = survey.context
     profile = context.profile.heap
     heap = read_any_heap(context.target, context.space, profile)

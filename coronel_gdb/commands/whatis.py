@@ -168,7 +168,7 @@ class _Answer:
         page = physical_page(context.space, self.known, physical, context.progress)
         self.roles += page.tables
         frame = align_down(physical, PAGE_BYTES)
-        if self.kernel is None:
+        if self.kernel is None or not context.profile.counts_frames:
             what = backing(context.space, physical)
             report.facts.append(("frame", f"{frame:#x}" + (f", {what}" if what else "")))
             return page

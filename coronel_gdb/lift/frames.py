@@ -136,7 +136,7 @@ def follow_frames(
 
 def read_manager(target: Target, space: AddressSpace, profile: ListProfile) -> FrameManager:
     """The manager object alone."""
-    return manager_at(located(target, space, profile, "physical manager"), space, profile)
+    return manager_at(located(target, space, profile.section, "physical manager"), space, profile)
 
 
 def manager_at(address: VirtualAddress, space: AddressSpace, profile: ListProfile) -> FrameManager:

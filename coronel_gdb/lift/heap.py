@@ -136,7 +136,7 @@ def _without_end(space: AddressSpace, heap: Heap, profile: HeapProfile) -> Lifte
 
 def read_heap(target: Target, space: AddressSpace, profile: HeapProfile) -> Heap:
     """The heap object alone; `NotInitialised` when its pointer is null, `ReadFault` when it is unreadable."""
-    address = located(target, space, profile, "kernel heap")
+    address = located(target, space, profile.section, "kernel heap")
     data = space.read(address, profile.heap.size_bytes)
     values = profile.heap.decode(data)
     return Heap(

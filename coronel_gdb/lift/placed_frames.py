@@ -53,7 +53,7 @@ class PlacedFrames(LiftedFrames):
 
 def read_placed_manager(target: Target, space: AddressSpace, profile: ListProfile) -> FrameManager:
     """The manager object alone."""
-    address = located(target, space, profile, "physical manager")
+    address = located(target, space, profile.section, "physical manager")
     structure = profile.manager
     data = space.read(address, structure.size_bytes)
     values = structure.decode(data)

@@ -2,7 +2,7 @@
 
 from coronel_gdb.errors import KernelError, NotInitialised, ReadFault
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.profiles.schema import HeapProfile, ListProfile
+from coronel_gdb.profiles.schema import Section
 from coronel_gdb.protocols import Target
 from model.address_space import linear_physical
 from model.types import VirtualAddress
@@ -17,15 +17,13 @@ def pointer(target: Target, space: AddressSpace, symbol: str, noun: str) -> Virt
     return VirtualAddress(address)
 
 
-def located(
-    target: Target, space: AddressSpace, profile: HeapProfile | ListProfile, noun: str
-) -> VirtualAddress:
+def located(target: Target, space: AddressSpace, section: Section, noun: str) -> VirtualAddress:
     """The object of a profile's section; `NotInitialised` as above, `KernelError` without its symbol."""
-    if not profile.section.is_object:
-        return pointer(target, space, profile.pointer, noun)
-    address = target.symbol(profile.pointer)
+    if not section.is_object:
+        return pointer(target, space, section.symbol, noun)
+    address = target.symbol(section.symbol)
     if address is None:
-        raise KernelError(f"no {noun} here: the kernel has no symbol {profile.pointer}")
+        raise KernelError(f"no {noun} here: the kernel has no symbol {section.symbol}")
     return address
 
 

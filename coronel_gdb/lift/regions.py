@@ -24,7 +24,7 @@ class LiftedRegions:
 
 def lift_regions(target: Target, space: AddressSpace, profile: ListProfile) -> LiftedRegions:
     """Read the free list of the kernel's virtual manager; `NotInitialised`, `ReadFault` as for the heap."""
-    address = located(target, space, profile, "virtual manager")
+    address = located(target, space, profile.section, "virtual manager")
     data = space.read(address, profile.manager.size_bytes)
     return lift_list(region_manager(address, data, profile.manager), space, profile.node)
 

@@ -64,7 +64,7 @@ def read_user_heap(target: Target, space: AddressSpace, profile: HeapProfile | N
     """The heap of ring 3 that no process owns; `KernelError` when the profile knows none."""
     if profile is None or not profile.pointer:
         raise KernelError("no heap for ring 3 beside those of processes is known")
-    address = located(target, space, profile, "user heap")
+    address = located(target, space, profile.section, "user heap")
     data = space.read(address, profile.heap.size_bytes)
     values = profile.heap.decode(data)
     return UserHeap(

@@ -328,14 +328,26 @@ class ResolvedProfile:
         return self._known(self.known_regions, "regions")
 
     def managers(self) -> Iterator[tuple[str, Section, Structure]]:
-        """The objects that the profile knows, each with its noun: heap, virtual manager, frame manager."""
-        if self.known_heap is not None:
-            yield "kernel heap", self.known_heap.section, self.known_heap.heap
-        for noun, part in (("virtual manager", self.known_regions), ("frame manager", self.known_frames)):
-            if part is not None:
-                yield noun, part.section, part.manager
+        """The objects that the profile knows, each with its noun, in whatever scheme they are."""
+        nouns = {"heap": "kernel heap", "regions": "virtual manager", "frames": "frame manager"}
+        for name, noun in nouns.items():
+            section = self.sections.get(name)
+            if section is not None and "type" in section.structures:
+                yield noun, section, section.structures["type"]
+
+    @property
+    def counts_frames(self) -> bool:
+        """Whether there may be a manager that knows all frames: none is known to be missing or another."""
+        return self.known_frames is not None or not {"frames"} & {*self.lacks, *self.sections}
+
+    def scheme(self, name: str) -> str:
+        """The scheme of a section; empty where there is no such section."""
+        section = self.sections.get(name)
+        return section.scheme if section is not None else ""
 
     def _known(self, part: _Part | None, noun: str) -> _Part:
+        if part is None and noun in self.sections:
+            raise KernelError(f"this is not known of {noun} in the scheme {self.scheme(noun)}")
         if part is None:
             raise KernelError(f"profile {self.name} knows no {noun}")
         return part

@@ -6,6 +6,7 @@ from typing import Final
 from model.invariants import (
     boot,
     borders,
+    chunks,
     frame_manager,
     frames,
     heap,
@@ -18,6 +19,7 @@ from model.invariants import (
     placement,
     processes,
     regions,
+    runs,
     table_entries,
     trace,
     user_heap,
@@ -40,6 +42,8 @@ NOUNS: Final[Mapping[str, tuple[Invariant, ...]]] = {
     "User heap": user_heap.ALL,
     "Trace": trace.ALL,
     "Locks": locks.ALL,
+    "Free pages as a list of their own (scheme run_list)": runs.ALL,
+    "Heap with boundary tags (scheme boundary_tags)": chunks.ALL,
 }
 
 _HEAD: Final = """\

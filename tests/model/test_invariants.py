@@ -11,11 +11,13 @@ from model.block_list import FREE, RULES
 from model.invariants import (
     boot,
     catalogue,
+    chunks,
     layout,
     locks,
     memory_map,
     placed_frames,
     placement,
+    runs,
     table_entries,
     trace,
 )
@@ -385,6 +387,8 @@ def test_every_invariant_has_a_specimen() -> None:
         "layout.symbols",
         # tests/model/test_placed_frames.py
         *(each.id for each in placed_frames.OWN),
+        # test_runs.py, test_chunks.py
+        *(each.id for noun in (runs, chunks) for each in noun.ALL),
         *(each.id for noun in (memory_map, placement, trace) for each in noun.ALL),
     }
     assert known == {*BREAKS, *elsewhere}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from coronel_gdb.commands.roles.blocks import block_role
 from coronel_gdb.commands.roles.role import Role, field_at
 from coronel_gdb.commands.roles.traced import Traced
+from coronel_gdb.commands.schemes.table import other_roles
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, NotInitialised
 from coronel_gdb.lift.all_spaces import who
@@ -41,19 +42,22 @@ class KernelRoles:
 
     def at(self, address: int) -> Iterator[Role]:
         """Everything that the address is, the innermost last."""
-        asked: tuple[tuple[str, Callable[[int], Iterator[Role]]], ...] = (
-            ("areas of the kernel", self._area),
-            ("regions", self._region),
-            ("kernel heap", self._block),
-            ("managers", self._manager),
-            ("frame nodes", self._frame_node),
-            ("region nodes", self._region_node),
-            ("processes", self._process),
-            ("trace", self._record),
+        asked: tuple[tuple[str, str, Callable[[int], Iterator[Role]]], ...] = (
+            ("areas of the kernel", "", self._area),
+            ("regions", "regions", self._region),
+            ("kernel heap", "heap", self._block),
+            ("managers", "", self._manager),
+            ("frame nodes", "frames", self._frame_node),
+            ("region nodes", "regions", self._region_node),
+            ("processes", "", self._process),
+            ("trace", "", self._record),
         )
-        for noun, ask in asked:
+        for noun, section, ask in asked:
+            if section in self._profile.lacks:
+                continue
             try:
-                yield from ask(address)
+                other = other_roles(self._survey, section, address)
+                yield from ask(address) if other is None else other
             except NotInitialised:
                 continue  # what does not exist yet, the address is not
             except CoronelError as error:

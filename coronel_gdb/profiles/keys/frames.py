@@ -3,6 +3,7 @@
 from typing import Final
 
 from coronel_gdb.profiles.keys.key import Key, Kind, Role, Scheme, SectionKeys, not_judged, root
+from coronel_gdb.profiles.keys.run_list import RUN_LIST
 
 _SHARED: Final = (
     Role("free_count", "nodes in the list", not_judged("that count")),
@@ -73,5 +74,5 @@ FRAMES: Final = SectionKeys(
     "frames",
     "the manager of physical frames",
     "`frames` could not check; whose a frame is, is not checkable",
-    (NODE_ARRAY, PLACED_NODES),
+    (NODE_ARRAY, PLACED_NODES, RUN_LIST),
 )

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from coronel_gdb.profiles.keys.boundary_tags import BOUNDARY_TAGS
 from coronel_gdb.profiles.keys.key import Key, Kind, Role, Scheme, SectionKeys, not_judged, root
 
 _BLOCK_ROLES: Final = (
@@ -114,7 +115,7 @@ HEAP: Final = SectionKeys(
     "heap",
     "the kernel's heap",
     "`heapcheck` could not check; `memcheck` lists the heap as not checked",
-    (HEAP_LIST,),
+    (HEAP_LIST, BOUNDARY_TAGS),
 )
 USER_HEAP: Final = SectionKeys(
     "user_heap",

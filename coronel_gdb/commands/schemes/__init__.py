@@ -1,0 +1,1 @@
+"""Reports about allocators of other schemes than Coronel's, one module a scheme."""

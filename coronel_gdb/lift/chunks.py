@@ -1,0 +1,323 @@
+"""A heap with boundary tags as records: every chunk by address, past damage, and what is in each bin.
+
+Chunks are followed by their sizes. Where a size does not lead to a chunk that agrees with it, the true
+successor is looked for: the nearest place behind from which sizes and flags lead on for several chunks, or to
+the end of the arena. Bins are followed both ways, so that one smashed link costs no member.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from coronel_gdb.errors import KernelError
+from coronel_gdb.lift.image import Image
+from coronel_gdb.lift.pointer import located
+from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.profiles.schema import Section
+from coronel_gdb.protocols import Target
+from model.invariants.base import Verdict
+from model.invariants.chunks import check_arena, is_plausible, states
+from model.records import Arena, Bin, Chunk, ChunkRules
+from model.types import U64_MASK, VirtualAddress, align_up, is_aligned
+
+_LED_ON = 8  # so many chunks in a row that agree with one another are no accident
+_SEARCHED_BYTES = 4 << 20  # behind a damaged size; a chunk that is larger is not looked past
+_MOST_SEARCHES = 200  # each is a pass over that; more damage than this is not worth minutes
+_PAIR_BYTES = 16
+_MOST_PLACES = 4  # behind one damaged size; they are nearly always right or left over
+_MOST_DOUBTS = 8  # each is a walk over all chunks
+
+Ring = tuple[Bin, Sequence[VirtualAddress]]
+_Doubt = tuple[VirtualAddress, VirtualAddress]
+"""A chunk, and where the next one can be instead of where its size says."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFields:
+    """Where a chunk's fields lie, in bytes from its address."""
+
+    prev_size: int
+    size: int
+    fd: int
+    bk: int
+
+
+@dataclass(slots=True)
+class LiftedArena:
+    """The arena, its chunks in order of address, the bytes they were read from, and the bins' members.
+
+    `searched` are the chunks that no size leads to. `end` says why the last chunk is the last: None when the
+    arena ends there.
+    """
+
+    arena: Arena
+    image: Image
+    rules: ChunkRules
+    fields: ChunkFields
+    chunks: list[Chunk] = field(default_factory=list)
+    searched: set[VirtualAddress] = field(default_factory=set)
+    end: str | None = None
+    rings: list[Ring] = field(default_factory=list)
+
+    def verdict(self) -> Verdict:
+        """The arena against all its invariants."""
+        return check_arena(self.arena, self.chunks, self.rings, self.rules, complete=self.end is None)
+
+    def free(self) -> list[bool]:
+        """For every chunk whether it is free, or top."""
+        members = {address for _, ring in self.rings for address in ring}
+        return states(self.arena, self.chunks, members, self.rules, complete=self.end is None)
+
+    def size_of(self, index: int) -> int:
+        """Bytes of a chunk, by where the next one begins; 0 where that is not known."""
+        if index + 1 < len(self.chunks):
+            return self.chunks[index + 1].address - self.chunks[index].address
+        return self.arena.end - self.chunks[index].address if self.end is None else 0
+
+
+def rules_of(section: Section) -> ChunkRules:
+    """The kernel's own bits and numbers; `KernelError` for some that cannot be."""
+    numbers = section.numbers
+    rules = ChunkRules(
+        size_mask=U64_MASK & ~numbers["flag_bits"],
+        prev_in_use=numbers["prev_in_use"],
+        in_use=numbers.get("in_use", 0),
+        other_flags=numbers.get("other_flags", 0),
+        alignment_bytes=numbers["alignment_bytes"],
+        minimum_bytes=numbers["minimum_bytes"],
+    )
+    alignment = rules.alignment_bytes
+    for key, right in (
+        ("flag_bits", not rules.flags & rules.size_mask),
+        ("prev_in_use", rules.prev_in_use),
+        ("alignment_bytes", alignment and not alignment & (alignment - 1)),
+        ("minimum_bytes", rules.minimum_bytes and is_aligned(rules.minimum_bytes, max(alignment, 1))),
+    ):
+        if not right:
+            raise KernelError(
+                f"profile {section.profile}: heap.{key} {numbers[key]:#x} does not fit the others"
+            )
+    return rules
+
+
+def read_arena(target: Target, space: AddressSpace, section: Section) -> Arena:
+    """The arena's own fields and the heads of its bins; `KernelError` when nothing says where it ends."""
+    holder, chunk = section.structures["type"], section.structures["chunk"]
+    address = located(target, space, section, "kernel heap")
+    data = space.read(address, holder.size_bytes)
+    values = holder.decode(data)
+    if "end" not in values and "bytes" not in values:
+        raise KernelError(f"profile {section.profile} names neither heap.fields.end nor heap.fields.bytes")
+    start = values["start"]
+    heads, first = holder.array(data, "bins"), address + holder.offset("bins") - chunk.offset("fd")
+    pairs = zip(heads[::2], heads[1::2], strict=False)
+    return Arena(
+        address=address,
+        start=VirtualAddress(start),
+        end=VirtualAddress(values.get("end", (start + values.get("bytes", 0)) & U64_MASK)),
+        top=VirtualAddress(values["top"]),
+        bins=tuple(
+            Bin(VirtualAddress(first + index * _PAIR_BYTES), VirtualAddress(fd), VirtualAddress(bk))
+            for index, (fd, bk) in enumerate(pairs)
+        ),
+        used_bytes=values.get("used_bytes", 0),
+        used_chunks=values.get("used_chunks", 0),
+        locked=values.get("locked", 0),
+        unkept=holder.unnamed({"used_bytes", "used_chunks"}),
+    )
+
+
+def fields_of(section: Section) -> ChunkFields:
+    """Where a chunk's fields lie."""
+    offset = section.structures["chunk"].offset
+    return ChunkFields(offset("prev_size"), offset("size"), offset("fd"), offset("bk"))
+
+
+def follow_arena(space: AddressSpace, arena: Arena, rules: ChunkRules, fields: ChunkFields) -> LiftedArena:
+    """Read all chunks and bins; what cannot be read is a hole of the image, never a failure."""
+    image = Image(space, arena.start, arena.end)
+    best, doubts = _lifted(LiftedArena(arena, image, rules, fields), {})
+    chosen: dict[int, VirtualAddress] = {}
+    # A size that can be true, and a header behind it that cannot: one of both is wrong. Fewer faults decide.
+    for at, instead in doubts[:_MOST_DOUBTS]:
+        other, _ = _lifted(LiftedArena(arena, image, rules, fields), {**chosen, at: instead})
+        if _faults(other) < _faults(best):
+            best, chosen[at] = other, instead
+    return best
+
+
+def _lifted(lifted: LiftedArena, instead: Mapping[int, VirtualAddress]) -> tuple[LiftedArena, list[_Doubt]]:
+    """The arena walked with these successors instead of what sizes say, and what could be otherwise."""
+    walker = _Walker(lifted, instead)
+    walker.run()
+    lifted.rings = list(_rings(lifted))
+    return lifted, walker.doubts
+
+
+def _faults(lifted: LiftedArena) -> tuple[bool, int]:
+    """Lower is likelier."""
+    return lifted.end is not None, len(lifted.verdict().violations)
+
+
+class _Walker:
+    """Follows sizes, and finds the way on where one is wrong; every address is visited once."""
+
+    def __init__(self, lifted: LiftedArena, instead: Mapping[int, VirtualAddress]) -> None:
+        self.lifted = lifted
+        self.arena, self.rules = lifted.arena, lifted.rules
+        self.instead = instead
+        self.doubts: list[_Doubt] = []
+        self.searches = 0
+
+    def run(self) -> None:
+        lifted, at = self.lifted, self.arena.start
+        before: Chunk | None = None
+        while at < self.arena.end:
+            chunk = self.chunk_at(at)
+            if chunk is None:
+                lifted.end = f"no chunk can be read at {at:#x}"
+                return
+            lifted.chunks.append(chunk)
+            found = self.successor(chunk, before)
+            if found is None:
+                lifted.end = f"nothing leads on from chunk {chunk.address:#x}"
+                return
+            at, before = found, chunk
+            if at != self.end_of(chunk):
+                lifted.searched.add(at)
+
+    def chunk_at(self, address: int) -> Chunk | None:
+        """The chunk there, None when none can lie there or it was not read."""
+        fields = self.lifted.fields
+        data = self.lifted.image.bytes_at(address, max(fields.fd, fields.bk) + 8)
+        if data is None:
+            head = max(fields.prev_size, fields.size) + 8  # top may be too small for links
+            data = self.lifted.image.bytes_at(address, head)
+            if data is None:
+                return None
+            data += bytes(max(fields.fd, fields.bk) + 8 - len(data))
+        values = (
+            int.from_bytes(data[at : at + 8], "little")
+            for at in (fields.prev_size, fields.size, fields.fd, fields.bk)
+        )
+        prev_size, size, fd, bk = values
+        return Chunk(VirtualAddress(address), prev_size, size, VirtualAddress(fd), VirtualAddress(bk))
+
+    def end_of(self, chunk: Chunk) -> VirtualAddress | None:
+        """Where the chunk ends by its own size, None when that cannot be true."""
+        if not is_plausible(chunk, self.arena, self.rules):
+            return None
+        return VirtualAddress(chunk.address + (chunk.size & self.rules.size_mask))
+
+    def agrees(self, chunk: Chunk, end: VirtualAddress) -> bool:
+        """Whether what lies at a chunk's end takes it for what it says it is."""
+        if end == self.arena.end:
+            return True
+        behind = self.chunk_at(end)
+        if behind is None or not is_plausible(behind, self.arena, self.rules):
+            return False
+        says_used = bool(behind.size & self.rules.prev_in_use)
+        if self.rules.in_use:
+            # Top has no state of its own; nothing lies behind it either.
+            return says_used == bool(chunk.size & self.rules.in_use)
+        return says_used or behind.prev_size == chunk.size & self.rules.size_mask
+
+    def successor(self, chunk: Chunk, before: Chunk | None) -> VirtualAddress | None:
+        """Where the next chunk begins: by the size, unless that leads nowhere and another place leads on."""
+        if chunk.address in self.instead:
+            return self.instead[chunk.address]
+        end = self.end_of(chunk)
+        if end is not None and (end == self.arena.end or self.agrees(chunk, end)):
+            return end
+        if chunk.address == self.arena.top:
+            return self.arena.end
+        believed = end is not None and (before is None or self.agrees(before, chunk.address))
+        # With a size that can be believed only what is inside the chunk may speak against it.
+        places = self.search(chunk, end if believed and end else self.arena.end)
+        if end is not None and not places:
+            beyond = self.search(chunk, self.arena.end)[:1] if believed else []
+            # Too near, and there is no chunk in between. Else the one behind is the damaged one.
+            near = bool(beyond) and beyond[0] - end < self.rules.minimum_bytes
+            places = [*beyond, end] if near else [end, *beyond]
+        elif end is not None:
+            places.append(end)
+        self.doubts += [(chunk.address, place) for place in places[1:]]
+        return places[0] if places else None
+
+    def search(self, chunk: Chunk, limit: VirtualAddress) -> list[VirtualAddress]:
+        """The places in (chunk, limit) from which chunks lead on, those first that spare most of the size.
+
+        What runs over the edge of the chunk before overwrites the low bytes of this size first. Headers that
+        are left over from before lead on as well; they mostly take what is in front of them for free, and it
+        is in no bin.
+        """
+        self.searches += 1
+        found_size = chunk.size & self.rules.size_mask
+        first = align_up(chunk.address + self.rules.minimum_bytes, self.rules.alignment_bytes)
+        limit = VirtualAddress(min(limit, first + _SEARCHED_BYTES))
+        found: list[tuple[bool, int, VirtualAddress]] = []
+        least = 8
+        for at in range(
+            first, limit if self.searches <= _MOST_SEARCHES else first, self.rules.alignment_bytes
+        ):
+            if at - chunk.address > found_size | (1 << 8 * least) - 1:
+                break  # from here on more bytes of the size differ
+            if self.leads_on(VirtualAddress(at)):
+                left_over = self.is_left_over(VirtualAddress(at), chunk)
+                changed = ((found_size ^ (at - chunk.address)).bit_length() + 7) // 8
+                found.append((left_over, changed, VirtualAddress(at)))
+                least = least if left_over else min(least, changed)
+        return [at for _, _, at in sorted(found)[:_MOST_PLACES]]
+
+    def is_left_over(self, address: VirtualAddress, before: Chunk) -> bool:
+        """Whether the header there takes the chunk before for a free one that it cannot be."""
+        chunk = self.chunk_at(address)
+        if chunk is None or chunk.size & self.rules.prev_in_use:
+            return False
+        return chunk.prev_size != address - before.address or not self.is_linked(before)
+
+    def is_linked(self, chunk: Chunk) -> bool:
+        """Whether anything in a bin has the chunk for a neighbour."""
+        heads = {one.head: (one.fd, one.bk) for one in self.arena.bins}
+        following, preceding = self.chunk_at(chunk.fd), self.chunk_at(chunk.bk)
+        by_next = following.bk if following is not None else heads.get(chunk.fd, (0, 0))[1]
+        by_previous = preceding.fd if preceding is not None else heads.get(chunk.bk, (0, 0))[0]
+        return chunk.address in (by_next, by_previous) or any(
+            chunk.address in (one.fd, one.bk) for one in self.arena.bins
+        )
+
+    def leads_on(self, address: VirtualAddress) -> bool:
+        """Whether chunks that agree with one another begin there, several or up to the arena's end."""
+        for _ in range(_LED_ON):
+            chunk = self.chunk_at(address)
+            end = None if chunk is None else self.end_of(chunk)
+            if chunk is None or end is None:
+                return False
+            if end == self.arena.end:
+                return chunk.address == self.arena.top
+            if not self.agrees(chunk, end):
+                return False
+            address = end
+        return True
+
+
+def _rings(lifted: LiftedArena) -> Iterator[Ring]:
+    """The members of every bin, in the order of fd, as far as either direction leads to them."""
+    known = {int(chunk.address): chunk for chunk in lifted.chunks}
+    taken: set[int] = set()
+    for one in lifted.arena.bins:
+        forwards = list(_along(one, known, taken, forwards=True))
+        backwards = list(_along(one, known, taken, forwards=False))
+        met = set(forwards)
+        ring = forwards + [address for address in reversed(backwards) if address not in met]
+        taken.update(ring)
+        yield one, [VirtualAddress(address) for address in ring]
+
+
+def _along(one: Bin, known: dict[int, Chunk], taken: set[int], *, forwards: bool) -> Iterator[int]:
+    """Chunks from the head on, until it comes again or a link leads to no chunk, or to one met before."""
+    seen: set[int] = set()
+    at = int(one.fd if forwards else one.bk)
+    while at != one.head and at in known and at not in seen and at not in taken:
+        seen.add(at)
+        yield at
+        at = int(known[at].fd if forwards else known[at].bk)
