@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from coronel_gdb.lift.stop_file import load
-from coronel_gdb.plugins import COMMAND_LINE_ONLY, commands
+from coronel_gdb.plugins import commands
+from coronel_gdb.plugins.built_in import COMMAND_LINE_ONLY
 from lab.gdbmi import Gdb
 from lab.lldb import Lldb
 from lab.paths import GDB_SCRIPT
