@@ -12,6 +12,9 @@ PACKAGES=(
     "lldb-19          lldb-19"
     "python3-lldb-19  lldb-19"
     "bochs            bochs"
+    # Bochs starts with these; its package is content with others.
+    "bochsbios        bochs"
+    "vgabios          bochs"
     "g++              g++"
     "make             make"
     "binutils         objcopy"

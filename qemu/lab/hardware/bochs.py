@@ -1,6 +1,7 @@
 """Vectors in Bochs: a CD with the harness and the vectors as a module; the results come over port e9."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from contextlib import ExitStack
@@ -14,6 +15,8 @@ from lab.hardware.vectors import CASES_MAX, RESULT_BYTES, VECTOR_BYTES_MAX, Grou
 from lab.paths import ROOT
 from lab.processes import end, signals_held, start
 
+SHARED: Final = Path("/usr/share/bochs")
+ROMS: Final = ("BIOS-bochs-latest", "VGABIOS-lgpl-latest")
 HARNESS: Final = ROOT / "build" / "hardware" / "harness.bin"
 BATCH_SECONDS: Final = 900.0
 # Everything that a panic would stop for a question ends the run instead.
@@ -58,6 +61,14 @@ def version() -> str:
     return lines[0] if lines else "Bochs of unknown version"
 
 
+def missing() -> str | None:
+    """What is not here to run it, None when all is."""
+    if shutil.which("bochs") is None:
+        return "bochs is not installed"
+    roms = [name for name in ROMS if not (SHARED / name).exists()]
+    return f"no {' and no '.join(roms)}: install bochsbios and vgabios" if roms else None
+
+
 class BochsBatch:
     """A Bochs that runs vectors; a context as `lab.hardware.run.Batch` says."""
 
@@ -80,7 +91,7 @@ class BochsBatch:
             configuration.write_text(CONFIGURATION.format(model=self._engine.model, disc=disc, log=self._log))
             commands = place / "commands"
             commands.write_text(DEBUGGER_COMMANDS)
-            environment = os.environ | {"BXSHARE": "/usr/share/bochs"}
+            environment = os.environ | {"BXSHARE": str(SHARED)}
             with signals_held(), self._output.open("wb") as output:
                 self._process = start(
                     ["bochs", "-q", "-f", str(configuration), "-rc", str(commands)],

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -115,9 +114,7 @@ def missing_engine(engine: str) -> str | None:
         return "no access to /dev/kvm"
     if engine == "kvm" and not PVM.exists():
         return "only the KVM called PVM was studied; another one has other deviations"
-    if engine == "bochs" and shutil.which("bochs") is None:
-        return "bochs is not installed"
-    return None
+    return bochs.missing() if engine == "bochs" else None
 
 
 def version(engine: str) -> str:
