@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coronel_gdb.errors import ReadFault, TargetError, UsageError
+from model.address_space import STACK_END
 from model.errors import NoSuchMemory
 from model.machine import Machine
 from model.types import PhysicalAddress, VirtualAddress
@@ -23,7 +24,10 @@ class MachineTarget:
     def __init__(self, machine: Machine, kernel: Path | None = None) -> None:
         self._machine = machine
         self._kernel = kernel
-        self._registers = {"cr0": _CR0, "cr2": 0, "cr3": machine.cr3, "cr4": _CR4, "efer": _EFER}
+        # Nobody runs on its stack: that is empty.
+        self._registers = {
+            "cr0": _CR0, "cr2": 0, "cr3": machine.cr3, "cr4": _CR4, "efer": _EFER, "rsp": STACK_END - 8,
+        }  # fmt: skip
 
     @property
     def memory(self) -> "MachineMemory":
@@ -31,7 +35,7 @@ class MachineTarget:
         return MachineMemory(self._machine)
 
     def register(self, name: str) -> int:
-        """A control register as the boot left it."""
+        """A control register as the boot left it, or the stack pointer."""
         if name not in self._registers:
             raise TargetError(f"a simulated machine has no register {name}")
         return self._registers[name]

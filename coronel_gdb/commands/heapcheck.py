@@ -192,6 +192,9 @@ def leaks(survey: Survey, lifted: LiftedHeap, report: Report) -> list[Finding]:
         return []
     try:
         blocks = list(lifted.all_blocks(context.profile.heap))
+        if any(not block.is_free for block in blocks):
+            # Without a CPU nobody knows what else refers to a block, and how much of the stack is old.
+            context.target.register("rsp")
         memory = roots(
             context.target,
             context.space,

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ EVERY_COMMAND = {"elf", "small"}
 KERNEL = ("--kernel", str(KERNEL_ELF))
 OF_THE_HOST = {"status": {"paging", "profile"}}
 """Commands about the host itself: the facts that must agree all the same."""
-OF_A_CPU = {line: {"LAYOUT008"} for line in ("memcheck", "layout", "report")}
-"""Commands that ask a register for some of their findings; a raw image has none."""
+OF_A_CPU = ("LAYOUT008", "HEAP012")
+"""What a CPU's registers tell; a raw image has none."""
 CANNOT: dict[str, str] = {}
 """Commands that need a live machine, and why."""
 PROVENANCE = {"inferred", "running"}
@@ -104,16 +105,32 @@ def test_every_report_is_the_live_one(stop: Stop, tmp_path: Path, capsys: pytest
 
 
 def judge(form: str, line: str, report: dict[str, Any], live: dict[str, Any]) -> None:
-    if form in RAW and line in OF_A_CPU:
-        # What a register would tell is neither found nor healthy there; all else is as ever.
-        lost = [row for row in report["not_checked"] if row["why"] == "the dump holds no register cr2"]
-        assert len(lost) == 1, (form, line)
-        assert [row for row in report["not_checked"] if row not in lost] == live["not_checked"], (form, line)
-        findings = [found for found in live["findings"] if found["code"] not in OF_A_CPU[line]]
-        assert report["findings"] == findings, (form, line)
-        assert report["exit_code"] == (1 if findings else 2)
-    elif not same_refusal(live, report):
+    if form in RAW:
+        lost = [row for row in report.get("not_checked", ()) if "the dump holds no register" in row["why"]]
+        if lost:  # what a register would tell is neither found nor healthy there; all else is as ever
+            assert report["exit_code"] == (1 if report["findings"] else 2), (form, line)
+            assert [row for row in report["not_checked"] if row not in lost] == live["not_checked"], (
+                form,
+                line,
+            )
+            assert report["findings"] == list(without_a_cpu(live["findings"])), (form, line)
+            return
+    if not same_refusal(live, report):
         assert comparable(line, report) == comparable(line, live), (form, line)
+
+
+def without_a_cpu(findings: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for found in findings:
+        if found["code"] not in OF_A_CPU:
+            derived = [one for one in found.get("derived", ()) if one["code"] not in OF_A_CPU]
+            lines = [
+                line
+                for line in found["lines"]
+                if not line.startswith(tuple(f"derived  {c}" for c in OF_A_CPU))
+            ]
+            yield {**{key: value for key, value in found.items() if key != "derived"}, "lines": lines} | (
+                {"derived": derived} if derived else {}
+            )
 
 
 def gdb_on_the_cores(dumps: Taken) -> None:
