@@ -62,13 +62,18 @@ class LiftedHeap:
         """Every block in true order."""
         return blocks_of(self.heap, self.image, profile) if self.sound else self.blocks
 
+    def is_sound(self, profile: HeapProfile) -> bool:
+        """Whether nothing of it is damaged, so that every block is known for certain."""
+        return self.sound is not None or (self.end is None and not self.verdict(profile).violations)
+
     def extents(self, rules: HeapRules) -> list[tuple[int, int]]:
         """[start, end) of the memory that is the heap's, as its object says, or else as its blocks do."""
         if not rules.fixed_heap_end:
             return [(self.heap.heap_start, self.heap.heap_end)]
         found: list[tuple[int, int]] = []
         for block in self.blocks:
-            start, end = int(block.address), block.address + rules.header_bytes + block.size_bytes
+            start = int(block.address)
+            end = min(start + rules.header_bytes + block.size_bytes, int(self.image.end))
             if found and found[-1][1] == start:
                 start = found.pop()[0]
             found.append((start, end))

@@ -109,6 +109,16 @@ def test_a_figure_of_the_heap(damage: Damage, role: str) -> None:
         assert role.startswith("num_") or old in expected, role
 
 
+@pytest.mark.parametrize("headers", [-2, -1, 1, 2])
+def test_a_header_more_or_less_than_the_quirk_is_a_finding(damage: Damage, headers: int) -> None:
+    profile, heap = damage.context.profile.heap, Survey(damage.context).heap.heap
+    at, size = damage.place(profile.heap, heap.address, "total_free")
+    wrong = heap.total_free + headers * profile.rules.header_bytes
+    context = Context(DamagedTarget(damage.target, {at: wrong.to_bytes(size, "little")}))
+    (finding,) = HEAPCHECK.run(context, HEAPCHECK.parse([])).findings
+    assert (finding.code, finding.data["expected"]) == ("HEAP008", heap.total_free)
+
+
 @pytest.mark.parametrize("role", ["address", "previous"])
 def test_a_node_of_a_free_frame(damage: Damage, role: str) -> None:
     profile = damage.context.profile.frames
