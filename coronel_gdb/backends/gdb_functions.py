@@ -76,7 +76,7 @@ def _block(survey: Survey, address: int) -> int:
     for block in lifted.all_blocks(profile):
         if block.address <= address < block.address + header + block.size_bytes:
             return int(block.address)
-    if lifted.sound is None and lifted.image.start <= address < lifted.image.end:
+    if lifted.image.start <= address < lifted.image.end and not lifted.is_sound(profile):
         raise TargetError(f"cannot tell the block of {address:#x}: the heap is damaged, see `heapcheck`")
     return 0
 

@@ -187,7 +187,7 @@ def leak_report(survey: Survey) -> Report:
 def leaks(survey: Survey, lifted: LiftedHeap, report: Report) -> list[Finding]:
     """Used blocks of the kernel heap that nothing refers to; what keeps that from being judged is noted."""
     context = survey.context
-    if lifted.sound is None and lifted.verdict(context.profile.heap).violations:
+    if not lifted.is_sound(context.profile.heap):
         report.not_checked.append(Absent("references to blocks", "the heap is damaged: blocks are uncertain"))
         return []
     try:
@@ -231,7 +231,8 @@ def _pages(survey: Survey, lifted: LiftedHeap, report: Report) -> None:
     except CoronelError as error:
         report.not_checked.append(Absent("rights of the heap's pages", str(error)))
         return
-    regions = lifted.sound.regions if lifted.sound else ((lifted.image.start, lifted.image.end),)
+    rules = survey.context.profile.heap.rules
+    regions = lifted.sound.regions if lifted.sound else lifted.extents(rules)
     report.findings += page_findings(regions, kernel)
     report.checked += len(regions)
 

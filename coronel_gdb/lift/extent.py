@@ -3,7 +3,7 @@
 from coronel_gdb.errors import ReadFault
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import HeapProfile
-from model.records import Heap
+from model.records import Heap, HeapBlock
 from model.types import PAGE_BYTES, VirtualAddress, align_up
 
 _MOST_BLOCKS = 1 << 20
@@ -15,25 +15,27 @@ def farthest_end(space: AddressSpace, heap: Heap, profile: HeapProfile) -> int:
     end = int(heap.heap_end)
     if heap.heap_size < _MOST_BYTES:
         end = max(end, heap.heap_start + heap.heap_size)
-    return reached_from(heap.first_block, end, space, profile)
+    return _followed(int(heap.first_block), 0, end, space, profile)
 
 
-def reached_from(block: VirtualAddress, end: int, space: AddressSpace, profile: HeapProfile) -> int:
-    """The same for the list from a block on, and at least `end`; regions are whole pages.
+def reached_from(block: HeapBlock, end: int, space: AddressSpace, profile: HeapProfile) -> int:
+    """The same for the list behind a block, and at least `end`."""
+    return _followed(int(block.next), int(block.address), end, space, profile)
 
-    It is followed as long as headers have a magic.
-    """
+
+def _followed(at: int, before: int, end: int, space: AddressSpace, profile: HeapProfile) -> int:
+    """As long as headers have a magic, or point back to where the list came from; regions are whole pages."""
     rules, decode, size = profile.rules, profile.block.decode, profile.block.size_bytes
-    at, seen = int(block), set[int]()
+    seen: set[int] = set()
     while at and at not in seen and len(seen) < _MOST_BLOCKS:
         seen.add(at)
         try:
             values = decode(space.read(VirtualAddress(at), size))
         except ReadFault:
             break
-        if values["magic"] not in (rules.magic_free, rules.magic_used):
+        if values["magic"] not in (rules.magic_free, rules.magic_used) and values["prev"] != before:
             break
         if values["size"] < _MOST_BYTES:
             end = max(end, at + rules.header_bytes + values["size"])
-        at = values["next"]
+        at, before = values["next"], at
     return align_up(end, PAGE_BYTES)

@@ -62,13 +62,18 @@ class LiftedHeap:
         """Every block in true order."""
         return blocks_of(self.heap, self.image, profile) if self.sound else self.blocks
 
+    def is_sound(self, profile: HeapProfile) -> bool:
+        """Whether nothing of it is damaged, so that every block is known for certain."""
+        return self.sound is not None or (self.end is None and not self.verdict(profile).violations)
+
     def extents(self, rules: HeapRules) -> list[tuple[int, int]]:
         """[start, end) of the memory that is the heap's, as its object says, or else as its blocks do."""
         if not rules.fixed_heap_end:
             return [(self.heap.heap_start, self.heap.heap_end)]
         found: list[tuple[int, int]] = []
         for block in self.blocks:
-            start, end = int(block.address), block.address + rules.header_bytes + block.size_bytes
+            start = int(block.address)
+            end = min(start + rules.header_bytes + block.size_bytes, int(self.image.end))
             if found and found[-1][1] == start:
                 start = found.pop()[0]
             found.append((start, end))
@@ -127,7 +132,7 @@ def _without_end(space: AddressSpace, heap: Heap, profile: HeapProfile) -> Lifte
         _Walker(lifted, profile).run()
         farther = end
         if lifted.end is not None and lifted.blocks:
-            farther = reached_from(lifted.blocks[-1].next, end, space, profile)
+            farther = reached_from(lifted.blocks[-1], end, space, profile)
         if farther == end:
             break
         end = farther
@@ -234,9 +239,7 @@ class _Walker:
             return by_list.address, Discovery.LIST  # from one region to the next, the back link is damaged
         if complete:
             return None  # all of the heap is known: `next` is damaged, nothing follows
-        if by_geometry and self.goes_on_without_us(by_geometry, block):
-            return by_geometry.address, Discovery.GEOMETRY  # both links between the two are damaged
-        for search in (self.by_back_link, self.by_magic):
+        for search in (self.by_successor, self.by_back_link, self.by_magic):
             found = search(block)
             if found is not None:
                 return found
@@ -244,6 +247,10 @@ class _Walker:
         fills = block.address < rest <= self.image.end and is_aligned(rest, PAGE_BYTES)
         if block.next == 0:
             last = fills or end == self.lifted.heap.heap_end  # by the bytes left over, or by its own size
+            if self.rules.fixed_heap_end and end is not None:
+                last = last or is_aligned(
+                    end, PAGE_BYTES
+                )  # where a region may end: the size is what is wrong
             self.lifted.end = None if last else "the list ends before the heap does"
         elif not (fills and end is None and by_list is None):
             # Else size and next are both damaged, and what is left of the heap is just this block.
@@ -273,10 +280,19 @@ class _Walker:
         successor = self.header_at(candidate.next)
         return successor is not None and successor.prev == candidate.address
 
-    def goes_on_without_us(self, candidate: HeapBlock, block: HeapBlock) -> bool:
-        """Whether a header that does not point back is a block all the same: its own successor says so."""
-        intact = self.has_magic(candidate) and not self.is_stale(candidate, block)
-        return intact and candidate.next != 0 and self.leads_on(candidate)
+    def by_successor(self, block: HeapBlock) -> tuple[int, Discovery] | None:
+        """A damaged header that is next in the list, or one by geometry without the way back.
+
+        Either must lead on itself.
+        """
+        by_list = self.fresh(block.next)
+        if by_list and by_list.prev == block.address and by_list.next and self.leads_on(by_list):
+            return by_list.address, Discovery.LIST
+        by_geometry = self.fresh(self.end_of(block))
+        if by_geometry is None or not self.has_magic(by_geometry) or self.is_stale(by_geometry, block):
+            return None
+        leads = by_geometry.next and self.leads_on(by_geometry)
+        return (by_geometry.address, Discovery.GEOMETRY) if leads else None
 
     def is_stale(self, candidate: HeapBlock, block: HeapBlock) -> bool:
         """Whether the candidate is what an absorbed block left behind: two free neighbours cannot be."""

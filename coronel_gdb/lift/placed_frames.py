@@ -77,23 +77,57 @@ def read_placed_manager(target: Target, space: AddressSpace, profile: ListProfil
 
 
 def follow_placed_frames(manager: FrameManager, space: AddressSpace, profile: ListProfile) -> PlacedFrames:
-    """Read the list, bounded, each node once; what cannot be read ends it."""
+    """Read the list, bounded, each node once; what cannot be read, or is no node, ends it."""
     size = profile.node.size_bytes
     lifted = PlacedFrames(manager, Image(space, VirtualAddress(0), VirtualAddress(0)), size)
-    pages = _Pages(space)
+    read = _Nodes(space, manager, profile).at
     seen: set[int] = set()
     at = int(manager.free_list)
     while at:
-        data = None if at in seen or len(seen) == _MOST_NODES else pages.read(at, size)
-        if data is None:
+        node = None if at in seen or len(seen) == _MOST_NODES else read(at, len(seen))
+        if node is None:
             lifted.stop = at
             break
         seen.add(at)
-        values = profile.node.decode(data)
-        node = VirtualAddress(at)
-        at = values["previous"]
-        lifted.nodes.append(FrameNode(node, PhysicalAddress(values["address"]), VirtualAddress(at)))
+        lifted.nodes.append(node)
+        at = int(node.previous)
     return lifted
+
+
+class _Nodes:
+    """Reads nodes. They lie anywhere, so a wild pointer is told from a damaged node by what comes behind."""
+
+    def __init__(self, space: AddressSpace, manager: FrameManager, profile: ListProfile) -> None:
+        self._pages = _Pages(space)
+        self._manager = manager
+        self._node = profile.node
+
+    def at(self, address: int, listed: int) -> FrameNode | None:
+        """The node there, behind `listed` others; None where nothing of it can be a node's."""
+        node = self._read(address)
+        if node is None or self._names_frame(node):
+            return node
+        if not node.previous:
+            return node if listed + 1 == self._manager.free_count else None  # the last one, damaged
+        after = self._read(node.previous)
+        return node if after is not None and self._names_frame(after) else None
+
+    def _read(self, address: int) -> FrameNode | None:
+        data = self._pages.read(address, self._node.size_bytes) if is_aligned(address, 8) else None
+        if data is None:
+            return None
+        values = self._node.decode(data)
+        return FrameNode(
+            VirtualAddress(address),
+            PhysicalAddress(values["address"]),
+            VirtualAddress(values["previous"]),
+        )
+
+    def _names_frame(self, node: FrameNode) -> bool:
+        managed = "ranges" in self._manager.unkept or any(
+            start <= node.address < end for start, end in self._manager.ranges
+        )
+        return managed and is_aligned(node.address, PAGE_BYTES)
 
 
 class _Pages:

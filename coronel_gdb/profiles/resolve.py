@@ -192,7 +192,8 @@ class _Lookup:
             elif key.kind in (Kind.WORDS, Kind.SYMBOLS):
                 lists[key.name] = self._words(name, key.name, key.roles)
         if "lacks" in table:
-            lists["lacks"] = self._words(name, "lacks")
+            roles = {role.name: role for key in scheme.keys for role in key.roles}
+            lists["lacks"] = self._words(name, "lacks", tuple(roles.values()))
         self._unknown_keys(name, scheme)
         return Section(self.profile.name, name, scheme.name, names, structures, numbers, lists)
 

@@ -259,6 +259,10 @@ def _end_is_fixed(heap: Heap, highest: int, rules: HeapRules, verdict: Verdict) 
     if not rules.fixed_heap_end or not heap.heap_start < heap.heap_end < highest:
         return False
     verdict.evaluated += 1
+    if rules.expansion_bytes and expansions_of(heap, rules) is None:
+        because = f"the rest of heap_size_ is no multiple of the {rules.expansion_bytes:,} of an expansion"
+        verdict.violations.append(Violation(HEAP_END, heap.address, "heap_end", heap.heap_end, None, because))
+        return True
     because = "an expansion of this kernel does not move it"
     verdict.quirks.append(Quirk(HEAP_END, heap.address, "heap_end", heap.heap_end, highest, because))
     return True

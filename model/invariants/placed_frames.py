@@ -28,6 +28,9 @@ def check_placed_frames(manager: FrameManager, nodes: Sequence[FrameNode], *, st
         for rule, field in ((MANAGED, "ranges"), (COUNT, "free_count"))
         if field in manager.unkept
     ]
+    for edge in (edge for pair in manager.ranges for edge in pair if not is_aligned(edge, PAGE_BYTES)):
+        because = "what is managed is whole pages"
+        verdict.violations.append(Violation(MANAGED, manager.address, "ranges", edge, None, because))
     first: dict[int, FrameNode] = {}
     for node in nodes:
         found = _frame_violation(manager, node)

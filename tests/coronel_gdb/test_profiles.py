@@ -132,6 +132,8 @@ def test_a_slip_of_the_pen_is_named() -> None:
         changed(fields={"heap": ("heap_end",)})
     with pytest.raises(KernelError, match=r"heap\.quirks has no slow; there is fixed_heap_end"):
         changed(keys={"heap": {"quirks": ["slow"]}})
+    with pytest.raises(KernelError, match=r"heap\.lacks has no erors; there is heap_start"):
+        changed(keys={"heap": {"lacks": ["erors"]}})
     with pytest.raises(KernelError, match="is no field: a name"):
         changed(keys={"heap": {"block_fields": {"magic": {"bit": 3}}}})
     without = {name: table for name, table in coronel().sections["heap"].items() if name != "pointer"}

@@ -69,6 +69,11 @@ def test_a_frame_begins_at_a_page() -> None:
     assert broken(manager(3), listed) == [("placed_frames.page", 0x9030)]
 
 
+def test_what_is_managed_is_whole_pages() -> None:
+    narrow = ((PhysicalAddress(PAGE + 1), PhysicalAddress(64 * PAGE)),)
+    assert broken(replace(manager(2), ranges=narrow), nodes(5, 3)) == [("frames.managed", 0x8000)]
+
+
 def test_what_the_kernel_does_not_keep_is_not_judged() -> None:
     without = manager(7, frozenset({"ranges", "free_count"}))
     verdict = check_placed_frames(without, nodes(5, 99))

@@ -29,7 +29,7 @@ TOP: Final = (
     ),
     Key(
         "specified",
-        Kind.TEXT,
+        Kind.FLAG,
         "true where docs/spec.md is the kernel's own specification, address map and page table entries too",
         "`coronel layout` could not check; `memcheck` leaves out what rests on that address map",
     ),

@@ -15,6 +15,7 @@ class Kind(Enum):
     NUMBER = "number, or the name of a constant"
     WORDS = "list of words"
     TEXT = "text"
+    FLAG = "true or false"
     TABLE = "table"
 
 
