@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lab.paths import GDB_SCRIPT, ROOT
+from lab.paths import GDB_SCRIPT, PACKAGES, ROOT
 from lab.readme import README, SESSIONS, capture, captured_anew, session_in_document
 from lab.stopped import MIXED_THEN_OVERFLOW, Stopped
 
@@ -50,6 +50,7 @@ def test_the_command_for_one_test_runs_it() -> None:
     assert " 1 passed" in done.stdout
 
 
+@pytest.mark.skipif(PACKAGES != ROOT, reason="the script loads the checkout that built the kernel")
 def test_the_auto_load_script_next_to_the_kernel_loads_the_commands() -> None:
     elf = ROOT / "build" / "kernel" / "coronel.elf"
     safe = ["-iex", f"add-auto-load-safe-path {ROOT}"]

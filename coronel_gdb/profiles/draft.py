@@ -31,7 +31,7 @@ def _lines(census: Census, kernel: Path) -> Iterator[str]:
     yield "# `coronel profile check` says what does not fit. The keys and roles: docs/profiles.md."
     yield ""
     yield f"name = {_quoted(kernel.stem)}"
-    yield f"match = {json.dumps(match or ['TODO'])}"
+    yield f"match = {json.dumps(match)}" + ("" if match else "  # TODO symbols that only this kernel has")
     for section in SECTIONS:
         if section.name in found:
             yield from _section(census, found[section.name])
@@ -66,7 +66,7 @@ def _section(census: Census, one: Candidate) -> Iterator[str]:
         elif key.kind is Kind.WORDS:
             known = ", ".join(role.name for role in key.roles)
             yield f"# TODO {key.name} = []  # {key.meaning}: {known}"
-        elif not key.one_of:
+        elif one.symbol_key not in key.one_of:  # the other way to name the variable
             yield _todo(key, '""')
     for key in tables:
         yield from ("", f"[{one.section.name}.{key.name}]")
@@ -103,25 +103,26 @@ def _todo(what: Key | Role, value: str, others: tuple[str, ...] = ()) -> str:
 
 
 def _number(census: Census, one: Candidate, key: Key) -> str:
-    """The constant that has the key's words in its name, near the section's types rather than elsewhere."""
-    node = list(one.fields.values())[-1]
-    wanted = words(key.name) | ({"used"} & words(key.name))
-    scopes = {fields.kind.split("::")[0] for fields in one.fields.values()}
+    """The constant that has the key's words in its name, of the section's types rather than of others."""
+    kinds = [fields.kind for fields in one.fields.values()]
+    node, wanted = kinds[-1], words(key.name)
     fitting = []
     for name in census.constants:
-        theirs = words(name)
-        theirs |= {"used"} if "allocated" in theirs else frozenset()
-        own = len(words(one.section.name) & theirs) + (name.split("::")[0] in scopes)
-        if wanted <= theirs and not name.startswith("std::"):
-            fitting.append((-own, len(theirs), name))
+        scope, _, last = name.rpartition("::")
+        theirs = words(name) | ({"used"} if "allocated" in words(name) else frozenset())
+        fits = wanted <= theirs or words(last) == wanted - {"size"}
+        foreign = scope in census.kinds and scope not in kinds
+        if fits and not foreign and not name.startswith("std::"):
+            own = len(words(one.section.name) & theirs) + (name.split("::")[0] == node.split("::")[0])
+            fitting.append((scope not in kinds, -own, len(theirs), name))
     if fitting:
-        best, *rest = [name for _, _, name in sorted(fitting)]
+        best, *rest = [name for *_, name in sorted(fitting)]
         note = f"  # or {', '.join(rest[:3])}" if rest else ""
         return f"{key.name} = {_quoted(best)}{note}"
-    size = census.kinds[node.kind].layout.size_bytes
+    size = census.kinds[node].layout.size_bytes
     aligned = min(_MOST_ALIGNED, size & -size)
     if key.name in ("alignment_bytes", "minimum_bytes") and not key.absent:
-        return f"{key.name} = {aligned}  # guessed: {node.kind} has {size} bytes; {key.meaning}"
+        return f"{key.name} = {aligned}  # guessed: {node} has {size} bytes; {key.meaning}"
     magics = tuple(
         name for name, value in census.constants.items() if "magic" in key.name and value >= _MAGIC
     )

@@ -24,6 +24,8 @@ _HINTS = {
     "trace": "trace",
     "page_entry": "page entry pte",
 }
+_COMMON = frozenset({"coronel", "list", "node"})
+"""Words in the names of schemes that speak for none of them."""
 _LEAST_FIELD = 0.6
 _LEAST_REQUIRED = 0.6
 _NOT_THEIRS = ("std::", "__")
@@ -87,6 +89,8 @@ def _of(census: Census, section: SectionKeys, scheme: Scheme) -> Iterator[Candid
                 type_key.name: _fields(census.kinds[kind], section, scheme, type_key)
                 for type_key, kind in zip(types, kinds, strict=False)
             }
+            if path:
+                fields[types[0].name] = _with_head(fields[types[0].name], scheme, types[0], path, second)
             score = _score(section, scheme, fields, symbol)
             if score:
                 yield Candidate(section, scheme, key, symbol, variable.points, fields, path, score)
@@ -156,6 +160,22 @@ def _by_structure(
         yield missing[0].name, rest[0], "the only field that is left"
 
 
+def _with_head(fields: Fields, scheme: Scheme, type_key: Key, path: str, second: str) -> Fields:
+    """A list's head has any name; what the list's nodes are reached by is one."""
+    roles = [role for key in scheme.keys if key.of == type_key.name for role in key.roles]
+    heads = [role for role in roles if not role.absent and role.meaning.startswith("address of the first")]
+    missing = [role.name for role in heads if role.name not in fields.found]
+    if len(missing) != 1 or path in fields.found.values():
+        return fields
+    (role,) = missing
+    return Fields(
+        fields.kind,
+        {**fields.found, role: path},
+        {**fields.sure, role: _LEAST_FIELD},
+        {**fields.why, role: f"it points to {second}"},
+    )
+
+
 def _score(section: SectionKeys, scheme: Scheme, fields: Mapping[str, Fields], symbol: str) -> float:
     """0 for what is no candidate: too few of the roles, or no name that speaks for the section."""
     required = 0
@@ -170,7 +190,7 @@ def _score(section: SectionKeys, scheme: Scheme, fields: Mapping[str, Fields], s
                     (extra if role.absent else found).append(sure)
     if not required or len(found) / required < _LEAST_REQUIRED:
         return 0.0
-    hints = words(_HINTS.get(section.name, section.name.replace("_", " ")))
+    hints = words(f"{_HINTS.get(section.name, section.name)} {scheme.name}") - _COMMON
     named = words(" ".join([symbol, *(one.kind for one in fields.values())]))
     hinted = len(hints & named)
     if not hinted or (not symbol and hinted < 2):

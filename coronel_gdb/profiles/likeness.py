@@ -25,6 +25,7 @@ _SAME = {
     "phys": "physical",
     "previous": "prev",
     "proc": "process",
+    "tag": "magic",
     "tail": "last",
     "task": "process",
     "virtual": "virt",
