@@ -69,8 +69,6 @@ NOT_RUN: Final = {
     r"make clean": "it removes the environment that runs the tests",
     r"make debug.*": "tests/test_documents.py runs one; the others differ in the scenario, which must exist",
     r"PYTHONPATH=\.:qemu \.venv/bin/python -m lab hardware.*": "minutes; tests/hardware runs a draw of it",
-    r"sudo .*": "changes the system",
-    r"pipx? install.*": "downloads",
     r"coronel (whatis|snapshot|--dump)|snapshot save|pagewalk --save|target core|print /r": "only a name",
     r"file FILE": "an argument in a table of options",
     r"pagewalk x = 1": "an example of what is refused; tests/gdb/test_bad_input.py types such",
