@@ -17,7 +17,7 @@ CORPUS_SEED ?= 1
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test hardware mutate lint bench readme invariants format clean differential fuzz corpus release
+.PHONY: help setup kernel demo debug test hardware mutate lint bench capture docs format clean differential fuzz corpus release
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,12 +74,12 @@ corpus: kernel ## seeded damages, real bugs and healthy stops, judged by all com
 bench: kernel ## figures of this machine: the kernel's heap, GDB's start
 	@$(PYTHON) -m lab bench
 
-invariants: setup ## write docs/invariants.md and the reference of docs/profiles.md anew from the code
-	@$(PYTHON) -m lab invariants
-	@$(PYTHON) -m lab profile_keys
+capture: kernel ## write anew what the documents show: captured sessions, and the pages made from the code
+	@$(PYTHON) -m lab capture
 
-readme: kernel ## capture the sessions in README.md anew
-	@$(PYTHON) -m lab readme
+docs: setup ## the documents as a site, build/docs/index.html; a warning is an error
+	@$(PYTHON) -m sphinx --fail-on-warning --keep-going --quiet -E -d build/doctrees -b html docs build/docs
+	@echo build/docs/index.html
 
 format: setup ## rewrite the Python files in the project's format
 	@$(PYTHON) -m ruff format .

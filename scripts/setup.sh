@@ -23,6 +23,7 @@ PACKAGES=(
     "xorriso          xorriso"
     "mtools           mformat"
     "makedumpfile     makedumpfile"
+    "qemu-utils       qemu-img"
     "chromium         chromium"
     "poppler-utils    pdftotext"
     "python3          python3"

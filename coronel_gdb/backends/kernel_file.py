@@ -32,8 +32,8 @@ class KernelFile:
         return SymbolFile(self.path)
 
     def symbol(self, name: str) -> VirtualAddress | None:
-        """A symbol's address; `KernelError` when the file is not the kernel that the target runs."""
-        found = self._find(name)
+        """A symbol's address, None without a file; `KernelError` when that is not the kernel that runs."""
+        found = self._find(name) if self.path is not None else None
         return None if found is None else VirtualAddress(found.address)
 
     def evaluate(self, expression: str) -> int:

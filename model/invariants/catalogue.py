@@ -51,7 +51,7 @@ _HEAD: Final = """\
 
 What must be true of the memory system between any two operations, noun by noun. `model/invariants/` has a
 module a noun: pure functions from records (`model/records.py`) to violations. The model is tested against all
-of them. § is a section of [spec.md](spec.md). This file is written by `make invariants`.
+of them. § is a section of [spec.md](spec.md). This file is written by `make capture`.
 """
 
 

@@ -13,7 +13,7 @@ modelled    the model that does them, by operations; pair and comparison: where 
 surface     what the front ends share: signals, errors, exit codes
 demo debug differential  front ends: `python -m lab demo`
 bench bench_pages  the figures of `make bench`
-surface     what the front ends share: signals, errors, exit codes
+documents   README.md and docs/: sessions captured, command lines run, pages written from the code
 linux       a Debian kernel as a guest, fetched and unpacked into build/linux
 demo debug  the front ends: `python -m lab demo`, `python -m lab debug`
 terminal    hand the terminal to a child, and take it back

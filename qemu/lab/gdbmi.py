@@ -64,6 +64,8 @@ class Gdb(Launched):
         self._stops: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._io: IoManager | None = None
+        self.failed = False
+        """Whether GDB refused the command that was typed last."""
 
     def _begin(self) -> None:
         self.mi("-gdb-set confirm off")
@@ -109,6 +111,26 @@ class Gdb(Launched):
         """Run a command as typed at GDB's prompt; the reply keeps output, error stream and result apart."""
         token = self.begin(f"-interpreter-exec console {quoted(command)}")
         return self.finish(token, command, timeout_seconds)
+
+    def typed(self, command: str, timeout_seconds: float | None = None) -> str:
+        """Run a command as typed and return what a terminal shows, an error and the next stop too."""
+        token = self.begin(f"-interpreter-exec console {quoted(command)}")
+        shown: list[str] = []
+        answered, running = False, False
+        for record in self._records(timeout_seconds, f"no end of {command!r}"):
+            if record["type"] in ("console", "target", "log"):
+                shown.append(record["payload"])
+            elif record["type"] == "output":  # of a program that GDB started: `pipe`, `shell`
+                shown.append(f"{record['payload']}\n")
+            elif record["type"] == "result" and record["token"] == token:
+                answered, running = True, record["message"] == "running"
+                self.failed = record["message"] == "error"
+            elif record["type"] == "notify" and record["message"] == "stopped":
+                running = False
+            if answered and not running:
+                break
+        # What is said at a stop may come behind it, but before the answer to a later command.
+        return "".join(shown) + self.console("echo", timeout_seconds)
 
     def begin(self, command: str) -> int:
         """Send an MI command without waiting; `finish` takes the token returned."""

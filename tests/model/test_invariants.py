@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.invariants import INVARIANTS
+from lab.documents.reference import INVARIANTS
 from model.address_space import IMAGE_START, KERNEL_BASE, WINDOW_BASE, linear_physical
 from model.block_list import FREE, RULES
 from model.invariants import (
@@ -395,4 +395,4 @@ def test_every_invariant_has_a_specimen() -> None:
 
 
 def test_the_document_is_written_from_the_code() -> None:
-    assert INVARIANTS.read_text() == catalogue.as_markdown(), "run `make invariants`"
+    assert INVARIANTS.read_text() == catalogue.as_markdown(), "run `make capture`"
