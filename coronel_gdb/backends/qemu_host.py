@@ -89,10 +89,6 @@ class QemuTarget:
         """Numbers, registers and symbols; there is no debugger to ask."""
         return self._kernel.evaluate(expression)
 
-    def monitor(self, command: str) -> str:
-        """What QEMU's monitor answers, looking at the chosen CPU."""
-        return self._qmp.human(command, self._cpu)
-
     def kernel(self) -> Path | None:
         """The file behind `--kernel`."""
         return self._kernel.path
