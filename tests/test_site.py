@@ -11,7 +11,7 @@ import pytest
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.catalogue import Code
-from coronel_gdb.plugins import command_line
+from coronel_gdb.plugins import command_line_only, commands
 from lab.documents.document import DOCS
 from lab.paths import ROOT
 from model.invariants.catalogue import NOUNS
@@ -91,7 +91,9 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -
 
 
 def test_every_command_code_and_invariant_has_its_place(site: Path, pages: dict[Path, Page]) -> None:
-    assert {command.name for command in command_line()} <= pages[site / "commands.html"].ids
+    assert {command.name for command in (*commands(), *command_line_only())} <= pages[
+        site / "commands.html"
+    ].ids
     assert {code.lower() for code in CODES} <= pages[site / "findings.html"].ids
     text = (site / "invariants.html").read_text()
     assert [each.id for rules in NOUNS.values() for each in rules if each.id not in text] == []

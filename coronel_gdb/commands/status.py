@@ -3,16 +3,26 @@
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from coronel_gdb import VERSION
 from coronel_gdb.commands.command import Command, Context
 from coronel_gdb.errors import CoronelError
+from coronel_gdb.lift.bulk import is_kept_out
 from coronel_gdb.report import Absent, Report
 
 _PACKAGES = (
-    ("pyelftools", "types that no earlier run has kept are taken from docs/spec.md instead of DWARF"),
-    ("tabulate", "tables are plainer"),
+    (
+        "pyelftools",
+        "elftools",
+        "types that no earlier run has kept are taken from docs/spec.md instead of DWARF",
+    ),
+    ("tabulate", "tabulate", "tables are plainer"),
+    ("numpy", "numpy", "large structures take longer"),
+    ("cramjam", "cramjam", "pages of kdumps compressed with snappy or zstd cannot be read"),
+    ("lzallright", "lzallright", "pages of kdumps compressed with lzo cannot be read"),
 )
+"""Distribution, its module, and what is lost without it: nothing else."""
 
 
 def run(context: Context, _: argparse.Namespace) -> Report:
@@ -36,12 +46,18 @@ def run(context: Context, _: argparse.Namespace) -> Report:
     row("profile", lambda: f"{context.profile.name}, types from {context.profile.source}")
     report.facts += context.added.plugins
     report.facts.append(("python", sys.version.split()[0]))
-    for package, loss in _PACKAGES:
+    for package, module, loss in _PACKAGES:
         try:
+            if module != "numpy" or not is_kept_out():
+                import_module(module)
             report.facts.append((package, metadata.version(package)))
-        except metadata.PackageNotFoundError:
+        except ModuleNotFoundError:
             report.facts.append((package, "-"))
             report.not_checked.append(Absent(package, f"not installed for this Python; {loss}"))
+        except Exception as error:  # made for another Python, damaged: whatever its import says
+            report.facts.append((package, "-"))
+            said = " ".join(str(error).split())[:100]
+            report.not_checked.append(Absent(package, f"{type(error).__name__}: {said}; {loss}"))
     report.not_checked += [Absent(what, why) for what, why in context.problems]
     return report
 

@@ -22,6 +22,11 @@ def plain() -> Iterator[None]:
         _plain.pop()
 
 
+def is_kept_out() -> bool:
+    """Whether numpy may not be imported here."""
+    return bool(_plain)
+
+
 def numpy_for(items: int) -> ModuleType | None:
     """The module when it is loaded already or `items` are many; None when it is not installed, too."""
     if _plain or ("numpy" not in sys.modules and items < WORTH_ITEMS):

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from coronel_gdb.lift.stop_file import load
-from coronel_gdb.plugins import commands
-from coronel_gdb.plugins.built_in import COMMAND_LINE_ONLY
+from coronel_gdb.plugins import command_line_only, commands
 from lab.gdbmi import Gdb
 from lab.lldb import Lldb
 from lab.paths import GDB_SCRIPT
@@ -40,7 +39,7 @@ def test_what_is_not_on_every_host_is_known() -> None:
         }
         assert listed - everywhere == {"watch-heap"}
         assert set(lldb.complete("coronel ")) == everywhere
-        assert COMMAND_LINE_ONLY == ("report",)
+        assert [command.name for command in command_line_only()] == ["report"]
 
 
 @pytest.fixture(scope="module")
