@@ -161,6 +161,11 @@ class _Specimen:
     def details(self) -> Iterator[str]:
         """Everything else, most important first."""
         header = self.profile.rules.header_bytes
+        size = next((field.expected for field in self.fields if field.name == "size"), None)
+        extent = self.block.size_bytes if size is None else int.from_bytes(size, "little")
+        end = self.block.address + header + extent
+        state = state_of(self.block, self.profile.rules)
+        yield f"object   block {self.block.address:#x}..{end:#x}, {state}, {extent:,} bytes of data"
         width = max(8, *(len(field.name) for field in self.fields))
         for field in self.fields:
             found = int.from_bytes(field.found, "little")

@@ -1,16 +1,17 @@
 """Views of a heap beside its verdict: one block, all blocks, sizes, a drawing, and how much is known."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 
 from coronel_gdb.checks.damage import hexdump
 from coronel_gdb.checks.heap import state_of
+from coronel_gdb.commands.unnamed import figure
 from coronel_gdb.lift.heap import Discovery, LiftedHeap
 from coronel_gdb.lift.space import Run
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Report, Table
-from model.invariants.base import Violation
+from model.invariants.base import Verdict, Violation
 from model.records import HeapBlock, HeapRules
 
 _MOST_ROWS = 10_000
@@ -43,6 +44,21 @@ def coverage(lifted: LiftedHeap, violations: Sequence[Violation], rules: HeapRul
     return (
         f"{shares[0]:.1f} % proved, {shares[1]:.1f} % inferred past damage,"
         f" {shares[2]:.1f} % not readable, {rest:.1f} % damaged or unknown"
+    )
+
+
+def recount(lifted: LiftedHeap, verdict: Verdict, rules: HeapRules) -> str:
+    """What the blocks add up to, damaged sizes as they must be, beside the kernel's own figures."""
+    wanted = {v.subject: v.expected for v in verdict.violations if v.field == "size" and v.expected}
+    sums = {"used": 0, "free": 0}
+    for block in lifted.blocks if not lifted.sound else ():
+        state = state_of(block, rules)
+        if state in sums:
+            sums[state] += wanted.get(block.address, block.size_bytes)
+    return (
+        f"counters {figure(lifted.heap, 'total_allocated', ' used')},"
+        f" {figure(lifted.heap, 'total_free', ' free')} by the kernel;"
+        f" {sums['used']:,} used, {sums['free']:,} free by the blocks"
     )
 
 
@@ -104,14 +120,15 @@ def add_stats(report: Report, lifted: LiftedHeap, profile: HeapProfile) -> None:
     counts: Counter[tuple[int, str]] = Counter()
     sums: Counter[tuple[int, str]] = Counter()
     largest = free = 0
-    for block in lifted.all_blocks(profile):
+    for block, end in _extents(lifted, profile):
         state = state_of(block, profile.rules)
-        key = max(0, block.size_bytes - 1).bit_length(), state
+        size = max(0, end - block.address - profile.rules.header_bytes)
+        key = max(0, size - 1).bit_length(), state
         counts[key] += 1
-        sums[key] += block.size_bytes
+        sums[key] += size
         if state == "free":
-            free += block.size_bytes
-            largest = max(largest, block.size_bytes)
+            free += size
+            largest = max(largest, size)
     rows = [
         (1 << power, counts[power, "used"], sums[power, "used"], counts[power, "free"], sums[power, "free"])
         for power in sorted({power for power, _ in counts})
@@ -130,7 +147,7 @@ def add_stats(report: Report, lifted: LiftedHeap, profile: HeapProfile) -> None:
 
 
 def add_map(report: Report, lifted: LiftedHeap, profile: HeapProfile) -> None:
-    """The heap as rows of cells: used, free, both, unknown state, not readable."""
+    """The heap as rows of cells: used, free, both, damaged or of unknown state, not readable."""
     start, end = lifted.image.start, lifted.image.end
     if end <= start:
         return
@@ -138,18 +155,30 @@ def add_map(report: Report, lifted: LiftedHeap, profile: HeapProfile) -> None:
     marks = [0] * -(-(end - start) // cell)
     for run in lifted.image.unreadable:
         _mark(marks, run.start - start, run.end - start, cell, 8)
-    for block in lifted.all_blocks(profile):
-        at = block.address - start
+    damaged = {finding.subject for finding in report.findings}
+    for block, stop in _extents(lifted, profile):
         bit = {"used": 1, "free": 2}.get(state_of(block, profile.rules), 4)
-        stop = min(at + profile.rules.header_bytes + block.size_bytes, end - start)
-        _mark(marks, at, stop, cell, bit)
+        _mark(marks, block.address - start, stop - start, cell, 4 if block.address in damaged else bit)
     rows = []
     for first in range(0, len(marks), _MAP_COLUMNS):
         text = "".join(_cell(mark) for mark in marks[first : first + _MAP_COLUMNS])
         rows.append((start + first * cell, text))
-    title = f"map: # used, . free, + both, ! state unknown, ? not readable, a cell is {cell:,} bytes"
+    title = f"map: # used, . free, + both, ! damaged, ? not readable, a cell is {cell:,} bytes"
     report.tables.append(Table("map", ("from", "heap"), rows, frozenset({"from"})))
     report.facts.append(("map", title.removeprefix("map: ")))
+
+
+def _extents(lifted: LiftedHeap, profile: HeapProfile) -> Iterator[tuple[HeapBlock, int]]:
+    """Every block and where it ends: a damaged size claims too much, no block reaches beyond the next one."""
+    blocks = iter(lifted.all_blocks(profile))
+    block = next(blocks, None)
+    while block is not None:
+        after = next(blocks, None)
+        end = min(block.address + profile.rules.header_bytes + block.size_bytes, int(lifted.image.end))
+        if after is not None and after.address > block.address:
+            end = min(end, after.address)
+        yield block, end
+        block = after
 
 
 def _mark(marks: list[int], start: int, stop: int, cell: int, bit: int) -> None:

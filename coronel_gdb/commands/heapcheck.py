@@ -9,8 +9,17 @@ from coronel_gdb.checks.leaks import leak_findings, page_findings
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
-from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage, unmapped
+from coronel_gdb.commands.heap_views import (
+    add_block,
+    add_blocks,
+    add_map,
+    add_stats,
+    coverage,
+    recount,
+    unmapped,
+)
 from coronel_gdb.commands.schemes.table import other_report
+from coronel_gdb.commands.surroundings import surrounded
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.commands.unnamed import figure, note_unnamed
 from coronel_gdb.errors import CoronelError, UsageError
@@ -82,6 +91,7 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     verdict = lifted.verdict(profile)
     chronicle = context.chronicle
     findings = heap_findings(lifted, verdict, profile, _InHeap(chronicle))
+    findings = surrounded(survey, context.space, findings, recount(lifted, verdict, profile.rules))
     findings += refused_findings(
         "kernel heap", heap.address, heap.errors, catalogue.HEAP_REFUSED, chronicle.refused_blocks
     )
@@ -143,6 +153,7 @@ def _ring3_report(
         return report
     history = _InHeap(context.chronicle, heap.page_directory)
     findings = heap_findings(lifted, verdict, profile, history, NOT_KEPT)
+    findings = surrounded(survey, space, findings, recount(lifted, verdict, profile.rules))
     report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
     limit = "" if "heap_limit" in heap.unkept else f", limit {heap.heap_limit:#x}"
     refused = "" if "errors" in heap.unkept else f"; {sum(heap.errors)} calls refused"

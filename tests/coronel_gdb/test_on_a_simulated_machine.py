@@ -113,3 +113,48 @@ def test_a_wild_heap_object_never_breaks_the_command(machine: Machine, pointer: 
     at = machine.heap.fields.address + offset
     with overwritten(machine, at, pointer.to_bytes(8, "little")):
         assert report(machine, "heapcheck")["exit_code"] in (0, 1, 2)
+
+
+def test_views_stop_at_the_next_block_where_a_size_claims_too_much(
+    machine: Machine, blocks: list[HeapBlock]
+) -> None:
+    block, after = blocks[3], blocks[4]
+    sound = report(machine, "heapcheck --map --stats")
+    with overwritten(machine, block.address, b"AAAAAAAA"):
+        answer = report(machine, "heapcheck --map --stats")
+    facts, before = answer["facts"], sound["facts"]
+    assert facts["scattered"] == before["scattered"]
+    drawn = "".join(row["heap"] for row in next(t for t in answer["tables"] if t["title"] == "map")["rows"])
+    whole = "".join(row["heap"] for row in next(t for t in sound["tables"] if t["title"] == "map")["rows"])
+    changed = [index for index, (one, other) in enumerate(zip(drawn, whole, strict=True)) if one != other]
+    assert drawn.count("!") == len(changed) >= 1
+    cell = next(each for each in range(16, 1 << 20, 16) if len(whole) == -(-_extent(machine) // each))
+    start = machine.heap.fields.get("heap_start_")
+    for index in changed:
+        low = start + index * cell
+        assert low < after.address
+        assert low + cell > block.address
+
+
+def _extent(machine: Machine) -> int:
+    return machine.heap.fields.get("heap_end_") - machine.heap.fields.get("heap_start_")
+
+
+def test_details_of_a_damaged_block_say_where_it_lies_and_what_is_counted(
+    machine: Machine, blocks: list[HeapBlock]
+) -> None:
+    block = blocks[3]
+    physical = machine.memory.translate(VirtualAddress(block.address))
+    with overwritten(machine, block.address, b"AAAAAAAA"):
+        (finding,) = report(machine, "heapcheck")["findings"]
+    details = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in finding["details"]}
+    fields = machine.heap.fields
+    used, free = fields.get("total_allocated_"), fields.get("total_free_")
+    end = block.address + HEADER + block.size_bytes
+    assert details["object"].startswith(f"block {block.address:#x}..{end:#x}, ")
+    assert details["frame"] == f"{physical & -4096:#x}, the header at physical {physical:#x}"
+    assert details["mapped"] == f"{block.address:#x} of kernel (rw- kernel)"
+    assert details["counters"] == (
+        f"{used:,} used, {free:,} free by the kernel; {used:,} used, {free:,} free by the blocks"
+    )
+    assert "trace" in details
