@@ -83,7 +83,7 @@ class Help:
     @property
     def options(self) -> list[tuple[str, str]]:
         """Its own options, and what each is for."""
-        rows = next((part for part in self._parts if part.startswith("options:")), "").splitlines()[1:]
+        rows = _rows_of(next((part for part in self._parts if part.startswith("options:")), ""))[1:]
         pairs = [tuple(re.split(r" {2,}", row.strip(), maxsplit=1)) for row in rows]
         return [(name, text) for name, text in pairs if name not in ("--verbose", "--json")]
 
@@ -119,8 +119,13 @@ def helps() -> list[Help]:
 
 def command_line_options() -> list[tuple[str, str]]:
     """What `coronel --help` lists under `options`."""
-    rows = _said("--help").partition("\noptions:\n")[2].partition("\n\n")[0].splitlines()
+    rows = _rows_of(_said("--help").partition("\noptions:\n")[2].partition("\n\n")[0])
     return [(name, text) for name, text in (re.split(r" {2,}", row.strip(), maxsplit=1) for row in rows)]
+
+
+def _rows_of(part: str) -> list[str]:
+    """Its lines; what was wrapped, and so begins far to the right, belongs to the one before."""
+    return re.sub(r"\n {8,}", " ", part).splitlines()
 
 
 def _commands() -> str:
