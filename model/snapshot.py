@@ -381,7 +381,7 @@ def _of_process(process: Process, record: ProcessRecord, space: Space) -> list[V
     said = processes.areas(record, region_nodes(process.memory.mappings).nodes)
     return [
         *processes.check_fields(record),
-        *processes.check_pages(space, said, int(record.address)),
+        *processes.check_pages(space, said),
         *checked.violations,
         *_of_regions(process.memory.mappings),
     ]

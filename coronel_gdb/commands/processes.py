@@ -104,7 +104,7 @@ def page_violations(context: Context, users: Iterable[UserSpace]) -> Iterator[Vi
     """What is wrong with the pages of processes, against what each says it has."""
     for user in users:
         regions = lift_list(user.process.memory.mmap, context.space, context.profile.regions.node).regions
-        yield from rules.check_pages(user.space, rules.areas(user.process, regions), user.process.address)
+        yield from rules.check_pages(user.space, rules.areas(user.process, regions))
 
 
 def isolation_findings(context: Context, spaces: LiftedSpaces) -> list[Finding]:

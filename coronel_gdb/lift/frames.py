@@ -1,7 +1,7 @@
 """The list of free frames as records, node by node, from one bulk read of the node array."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from coronel_gdb.errors import KernelError
@@ -9,7 +9,7 @@ from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.sound_frames import SoundFrames, prove
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.profiles.schema import ListProfile
+from coronel_gdb.profiles.schema import ListProfile, Structure
 from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
 from model.invariants.frames import check_frames, sound_verdict
@@ -114,24 +114,34 @@ def follow_frames(
         lifted.sound = prove(manager, whole[1], profile)
         if lifted.sound is not None:
             return lifted
-    decode, seen = profile.node.decode, set()
-    at = int(manager.free_list)
+    fields, seen = _fields(profile.node), set()
+    at, base, data, last = int(manager.free_list), 0, b"", -1
     while at:
-        if at in seen or not is_aligned(at, 8):
-            lifted.stop = at
-            break
-        chunk = image.chunk(at)
-        if chunk is None or at + size > chunk[0] + len(chunk[1]):
+        if not base <= at <= last:
+            base, data = image.chunk(at) or (0, b"")
+            last = base + len(data) - size
+        if at in seen or not is_aligned(at, 8) or not base <= at <= last:
             lifted.stop = at
             break
         seen.add(at)
-        values = decode(chunk[1], at - chunk[0])
-        at, node = values["previous"], at
-        lifted.nodes.append(
-            FrameNode(VirtualAddress(node), PhysicalAddress(values["address"]), VirtualAddress(at))
-        )
+        node = at
+        address, at = fields(data, at - base)
+        lifted.nodes.append(FrameNode(VirtualAddress(node), PhysicalAddress(address), VirtualAddress(at)))
     _others(lifted, profile, seen)
     return lifted
+
+
+def _fields(node: Structure) -> Callable[[bytes, int], tuple[int, ...]]:
+    """What reads address and link of the node at an offset."""
+    roles = ("address", "previous")
+    if not node.parts and node.offset(roles[0]) < node.offset(roles[1]):
+        return node.unpacker(roles)
+
+    def decoded(data: bytes, offset: int) -> tuple[int, ...]:
+        values = node.decode(data, offset)
+        return tuple(values[role] for role in roles)
+
+    return decoded
 
 
 def read_manager(target: Target, space: AddressSpace, profile: ListProfile) -> FrameManager:

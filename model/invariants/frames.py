@@ -52,18 +52,23 @@ def check_frames(
         for rule, field in ((MANAGED, "ranges"), (COUNT, "free_count"))
         if field in manager.unkept
     ]
-    visited: set[int] = set()
-    last_node = 0
     listed = list(nodes)
     count = len(listed)
-    for node in listed:
-        visited.add(node.node)
-        last_node = node.node
-        offset = node.node - manager.nodes
-        if not (0 <= offset < manager.node_count * node_bytes and offset % node_bytes == 0):
-            verdict.violations.append(
-                Violation(NODE_PLACE, node.node, "node", node.node, None, f"nodes_ is at {manager.nodes:#x}")
-            )
+    last_node = listed[-1].node if listed else 0
+    first, whole = int(manager.nodes), manager.node_count * node_bytes
+    low = high = 0  # the managed range that held the frame before: most lists go on in it
+    if "ranges" in manager.unkept:
+        high = 1 << 64
+    for number, node in enumerate(listed):
+        offset = node.node - first
+        if low <= node.address < high and 0 <= offset < whole and offset == _place(node, node_bytes):
+            continue
+        if not (0 <= offset < whole and offset % node_bytes == 0):
+            because = f"nodes_ is at {manager.nodes:#x}"
+            verdict.violations += [
+                Violation(NODE_PLACE, node.node, "node", node.node, None, because),
+                _leading(manager, listed[number - 1] if number else None, node),
+            ]
         elif node.address != offset // node_bytes * PAGE_BYTES:
             index = offset // node_bytes
             verdict.violations.append(
@@ -71,16 +76,18 @@ def check_frames(
                     NODE_OWNER, node.node, "address", node.address, index * PAGE_BYTES, f"it is node {index}"
                 )
             )
-        elif "ranges" not in manager.unkept and not any(
-            start <= node.address < end for start, end in manager.ranges
-        ):
+        elif "ranges" not in manager.unkept:
+            held = [(start, end) for start, end in manager.ranges if start <= node.address < end]
+            if held:
+                low, high = held[0]
+                continue
             verdict.violations.append(
                 Violation(
                     MANAGED, node.node, "address", node.address, None, "no managed range holds that frame"
                 )
             )
     if stop:
-        if stop in visited:
+        if any(node.node == stop for node in listed):
             because = "it is in the list already: the list is a cycle"
             verdict.violations.append(Violation(CYCLE, last_node, "previous", stop, None, because))
         else:
@@ -117,6 +124,19 @@ def check_frames(
         ]
     verdict.evaluated = _evaluated(count) - len(verdict.unchecked) - len(verdict.unkept)
     return verdict
+
+
+def _place(node: FrameNode, node_bytes: int) -> int:
+    """Where the node of that address lies in the array; −1 for an address of no frame."""
+    return -1 if node.address % PAGE_BYTES else node.address // PAGE_BYTES * node_bytes
+
+
+def _leading(manager: FrameManager, before: FrameNode | None, node: FrameNode) -> Violation:
+    """The link that leads to what is no node."""
+    because = "no node lies there"
+    if before is None:
+        return Violation(NODE_PLACE, manager.address, "free_list", node.node, None, because)
+    return Violation(NODE_PLACE, before.node, "previous", node.node, None, because)
 
 
 def _skipped(

@@ -1,7 +1,7 @@
 """Invariants of the list of processes and of what each says it has (docs/spec.md §14)."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from model.address_space import (
@@ -64,13 +64,17 @@ ALL: Final = (*PER_LIST, *PER_PROCESS)
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """[start, end) of a process and what it is; `writable` is None where both are right."""
+    """[start, end) of a process and what it is; `writable` is None where both are right.
+
+    `says` are the addresses of the structures that say where it begins and ends.
+    """
 
     name: str
     start: int
     end: int
     writable: bool | None
     executable: bool = False
+    says: tuple[int, ...] = ()
 
 
 def check_list(processes: Sequence[Process], variable: int, *, stop: int) -> list[Violation]:
@@ -83,13 +87,9 @@ def check_list(processes: Sequence[Process], variable: int, *, stop: int) -> lis
             "it is in the list already: the list is a cycle" if again else "no process can be read there"
         )
         violations.append(Violation(LIST, last, "next", stop, None, because))
-    before = 0
+    violations += _disordered(processes)
     directories: dict[int, int] = {}
     for process in processes:
-        if process.pid <= before:
-            because = f"the process before has pid {before}"
-            violations.append(Violation(ORDER, process.address, "pid", process.pid, None, because))
-        before = process.pid
         directory = process.memory.page_directory
         if directory in directories:
             because = f"process {directories[directory]} has it"
@@ -98,6 +98,23 @@ def check_list(processes: Sequence[Process], variable: int, *, stop: int) -> lis
             )
         directories.setdefault(directory, process.pid)
     return violations
+
+
+def _disordered(processes: Sequence[Process]) -> Iterator[Violation]:
+    """Pids that do not ascend: the one without which they would, or both where that is not decided."""
+    pids = [0, *(process.pid for process in processes)]
+    for index in range(1, len(pids)):
+        before, pid = pids[index - 1 : index + 1]
+        if pid > before:
+            continue
+        without_this = index + 1 == len(pids) or pids[index + 1] > before
+        without_before = index > 1 and pid > pids[index - 2]
+        if without_this or not without_before:
+            because = f"the process before has pid {before}"
+            yield Violation(ORDER, processes[index - 1].address, "pid", pid, None, because)
+        if index > 1 and (without_before or not without_this):
+            because = f"the process behind it has pid {pid}"
+            yield Violation(ORDER, processes[index - 2].address, "pid", before, None, because)
 
 
 def check_listed(
@@ -164,18 +181,19 @@ def areas(process: Process, free_mmap: Iterable[Region]) -> list[Area]:
         Area("heap", USER_HEAP_START, heap.heap_current, writable=True),
         Area("stack", memory.stack_start, memory.stack_end, writable=True),
     ]
-    at = int(mmap.start)
+    found = [replace(area, says=(int(process.address),)) for area in found]
+    at, before = int(mmap.start), int(mmap.address)
     for region in free_mmap:
-        found.append(Area("mmap", at, region.start, writable=None))
-        at = max(at, region.start + region.size_bytes)
-    found.append(Area("mmap", at, mmap.end, writable=None))
+        found.append(Area("mmap", at, region.start, writable=None, says=(before, int(region.node))))
+        at, before = max(at, region.start + region.size_bytes), int(region.node)
+    found.append(Area("mmap", at, mmap.end, writable=None, says=(before, int(mmap.address))))
     return sorted((area for area in found if area.start < area.end), key=lambda area: area.start)
 
 
-def check_pages(space: Space, said: Sequence[Area], process: int) -> list[Violation]:
+def check_pages(space: Space, said: Sequence[Area]) -> list[Violation]:
     """Judge the lower half of a process's tables against the areas that it says it has.
 
-    Where an area has no page at its border, the field of the `process` (its address) may be wrong as well.
+    Where an area has no page at its border, what says where that is may be wrong as well.
     """
     violations = []
     reached = [area.start for area in said]
@@ -204,16 +222,17 @@ def check_pages(space: Space, said: Sequence[Area], process: int) -> list[Violat
     for number, area in enumerate(said):
         if reached[number] < area.end:
             violations.append(_missing(area, reached[number], area.end))
-    return violations + list(_too_long(violations, said, process))
+    return violations + list(_too_long(violations, said))
 
 
-def _too_long(violations: Sequence[Violation], said: Sequence[Area], process: int) -> Iterator[Violation]:
-    """Where pages are missing at the border of an area: the field may be wrong that says how far it goes."""
-    borders = {area.start for area in said} | {area.end for area in said}
-    for missing in violations:
-        if missing.invariant is PAGE_MISSING and borders & {missing.subject, missing.found}:
-            because = f"or {missing.field} does not reach from there up to {missing.found:#x}"
-            yield Violation(PAGE_MISSING, process, missing.field, missing.subject, None, because)
+def _too_long(violations: Sequence[Violation], said: Sequence[Area]) -> Iterator[Violation]:
+    """Where pages are missing at the border of an area: what says how far it goes may be wrong."""
+    for missing in [each for each in violations if each.invariant is PAGE_MISSING]:
+        because = f"or {missing.field} does not reach from there up to {missing.found:#x}"
+        for area in said:
+            if area.name == missing.field and {area.start, area.end} & {missing.subject, missing.found}:
+                for structure in dict.fromkeys(area.says):
+                    yield Violation(PAGE_MISSING, structure, area.name, missing.subject, None, because)
 
 
 def _missing(area: Area, start: int, end: int) -> Violation:

@@ -196,3 +196,14 @@ def test_writable_code_is_not_the_business_of_frames() -> None:
     at = side.entry(side.processes[0], 0x40_0000)
     side.machine.physical.write_u64(at, side.machine.physical.read_u64(at) | WRITABLE)
     assert codes(side, "frames") == []
+
+
+@pytest.mark.parametrize("at", ["head", "in the list"])
+def test_a_link_into_the_middle_of_a_node_names_who_links_there(at: str) -> None:
+    side = user_side()
+    fields, memory = side.machine.frames.fields, side.machine.memory
+    first = fields.get("free_list_")
+    who, where = (fields.address, fields.address + 8) if at == "head" else (first, first + 8)
+    memory.write_u64(VirtualAddress(where), memory.read_u64(VirtualAddress(where)) + 8)
+    found = [each for each in report(side, "frames")["findings"] if each["code"] == "FRAME001"]
+    assert who in {place["subject"] for finding in found for place in finding["places"]}

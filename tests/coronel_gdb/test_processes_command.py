@@ -193,3 +193,48 @@ def test_a_process_that_has_ended_is_left_out_rightly() -> None:
     side.processes[0].set("next", 0)
     side.machine.kfree(gone.address)
     assert "PROC004" not in codes(side, "processes")
+
+
+@pytest.mark.parametrize(
+    ("pids", "wrong"),
+    [
+        ((1, 67, 3, 4), {1}),
+        ((1, (1 << 64) - 1, 3), {1, 2}),
+        ((1, 2, 1, 4), {2}),
+        ((5, 6, 1, 7), {2}),
+        ((4, 2, 3), {0}),
+        ((3, 2), {0, 1}),
+        ((1, 3, 2), {1, 2}),
+        ((0, 1), {0}),
+        ((2, 2, 3), {0, 1}),
+        ((1, 2, 9), set()),
+    ],
+)
+def test_the_pid_without_which_the_others_ascend_is_the_wrong_one(
+    pids: tuple[int, ...], wrong: set[int]
+) -> None:
+    side = user_side(*(f"p{pid}" for pid in range(len(pids))))
+    for process, pid in zip(side.processes, pids, strict=True):
+        process.set("pid", pid)
+    found = [each for each in report(side, "processes")["findings"] if each["code"] == "PROC001"]
+    named = {place["subject"] for finding in found for place in finding["places"]}
+    assert named == {side.processes[index].address for index in wrong}
+
+
+@pytest.mark.parametrize("field", ["memory.stack_start_", "memory.heap_.heap_current_", "memory.data_end_"])
+def test_pages_that_are_missing_at_a_border_name_the_process_too(field: str) -> None:
+    side = user_side("alpha")
+    process = side.processes[0]
+    process.set(field, process.get(field) + (-0x4000 if field.endswith("start_") else 0x4000))
+    found = [each for each in report(side, "processes")["findings"] if each["code"] == "PROC003"]
+    assert process.address in {place["subject"] for finding in found for place in finding["places"]}
+
+
+def test_pages_that_are_missing_behind_a_free_region_name_its_node_too() -> None:
+    side = user_side("alpha")
+    process = side.processes[0]
+    node = process.get("memory.mmap_.free_mem_list_.first_")
+    memory = side.machine.memory
+    memory.write_u64(VirtualAddress(node + 8), memory.read_u64(VirtualAddress(node + 8)) - 0x3000)
+    found = [each for each in report(side, "processes")["findings"] if each["code"] == "PROC003"]
+    assert node in {place["subject"] for finding in found for place in finding["places"]}
