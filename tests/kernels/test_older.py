@@ -8,12 +8,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from importlib import resources
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from coronel_gdb import profiles
 from coronel_gdb.cli import main
 from coronel_gdb.layout.symbols import SymbolFile
 from coronel_gdb.profiles.resolve import find
@@ -293,6 +295,27 @@ def test_lldb_gives_the_same_report(loaded: Stopped) -> None:
             lldb.run_to("coronel_checkpoint", BOOT_SECONDS)
         assert json.loads(lldb.console("memcheck --json")) == loaded.report("memcheck", 0)
         assert json.loads(lldb.console("heapcheck --json")) == loaded.report("heapcheck", 0)
+
+
+def test_its_profile_misses_nothing() -> None:
+    older_profile = resources.files(profiles) / "coronel-older.toml"
+    with redirect_stdout(StringIO()) as shown:
+        assert main(["profile", "check", str(older_profile), "--kernel", str(OLDER_ELF)]) == 0
+    assert "nothing" in shown.getvalue().splitlines()[0]
+
+
+def test_the_first_finding_stops_the_kernel() -> None:
+    """The overflow comes after two calls of malloc, and the next bug calls it again."""
+    append = "scenario=load,overflow,statistics seed=3 ops=60"
+    with at_checkpoint(2, append, elf=OLDER_ELF, boot_elf=OLDER_BOOT_ELF, memory="32M") as stopped:
+        stopped.gdb.console("coronel watch-heap --every 1")
+        calls = stopped.gdb.evaluate("g_kernel_heap->num_allocations_")
+        stopped.gdb.resume()
+        stopped.gdb.wait_stopped(BOOT_SECONDS)
+        told = stopped.gdb.console("info breakpoints")  # what was said at the stop comes before it
+        assert "the heap is damaged at call 3: malloc from " in told
+        assert "HEAP001 block header overwritten" in told
+        assert stopped.gdb.evaluate("g_kernel_heap->num_allocations_") == calls + 2
 
 
 def test_what_is_not_described_is_refused(loaded: Stopped) -> None:

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from coronel_gdb.cli import main as coronel
+from coronel_gdb.profiles.keys import catalogue as profile_keys
 from lab.documents.document import DOCS, Session, sessions, with_sessions
 from lab.gdbmi import Gdb
 from lab.paths import GDB_SCRIPT
@@ -15,6 +16,8 @@ from model.invariants.catalogue import as_markdown
 
 COMMANDS = DOCS / "commands.md"
 INVARIANTS = DOCS / "invariants.md"
+PROFILES = DOCS / "profiles.md"
+_KEYS = "## Reference\n"
 
 _EXAMPLES = {
     "processes": ("processes, trace=65536", ("(gdb) processes",)),
@@ -96,7 +99,13 @@ class Help:
 def written_pages() -> Iterator[tuple[Path, str]]:
     """Every page that is written from the code, and its text; captured blocks keep what they hold."""
     yield INVARIANTS, as_markdown()
+    yield PROFILES, with_keys(PROFILES.read_text())
     yield COMMANDS, _kept(COMMANDS, _commands())
+
+
+def with_keys(text: str) -> str:
+    """A page about profiles with all behind its last heading written from what is declared of their keys."""
+    return f"{text.partition(_KEYS)[0]}{_KEYS}\n{profile_keys.as_markdown()}\n"
 
 
 def helps() -> list[Help]:
