@@ -11,7 +11,7 @@ import pytest
 from lab.paths import ROOT
 
 ROOMS = ("coronel_gdb", "examples", "model", "qemu", "tests", "scripts", "docs", ".ci")
-MADE_BY_PEOPLE = {".py", ".sh", ".toml", ".md", ".cpp", ".hpp", ".h", ".S", ".s", ".ld", ".mk", ""}
+MADE_BY_PEOPLE = {".py", ".sh", ".toml", ".md", ".cpp", ".hpp", ".c", ".h", ".S", ".s", ".ld", ".mk", ""}
 LINES_MAX = 400
 # Prose is read, not maintained line by line: the specification is one text by intent.
 UNLIMITED = {".md"}

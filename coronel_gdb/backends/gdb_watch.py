@@ -198,7 +198,8 @@ def _count(text: str | None) -> int:
 
 def _entries(context: Context) -> dict[str, VirtualAddress]:
     """Name → address of the heap's functions that the profile lists and the kernel has."""
-    names = sorted(context.profile.heap.section.lists.get("entries", ()))
+    section = context.profile.sections.get("heap")
+    names = sorted(section.lists.get("entries", ())) if section is not None else []
     found = {name: context.target.symbol(name) for name in names}
     entries = {name: address for name, address in found.items() if address is not None}
     if not entries:

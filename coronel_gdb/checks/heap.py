@@ -7,6 +7,7 @@ from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.catalogue import Code
 from coronel_gdb.checks.damage import Field, Shape, expected_bytes, hexdump, is_plain, reach, shape
 from coronel_gdb.checks.repair import is_sound_with
+from coronel_gdb.checks.specimen import field_lines, suspicion_lines
 from coronel_gdb.checks.suspect import Damage, Suspicion, suspect
 from coronel_gdb.lift.chronicle import Owned
 from coronel_gdb.lift.heap import LiftedHeap
@@ -166,17 +167,8 @@ class _Specimen:
         end = self.block.address + header + extent
         state = state_of(self.block, self.profile.rules)
         yield f"object   block {self.block.address:#x}..{end:#x}, {state}, {extent:,} bytes of data"
-        width = max(8, *(len(field.name) for field in self.fields))
-        for field in self.fields:
-            found = int.from_bytes(field.found, "little")
-            expected = field.expected
-            wanted = "" if expected is None else f"  expected {int.from_bytes(expected, 'little'):#x}"
-            because = f": {field.because}" if field.because else ""
-            yield f"{field.name:<{width}} found {found:#x}{wanted}{because}"
-        for rival in self.suspicion.rivals:
-            yield f"rival    {rival.text}"
-        for other in self.suspicion.rejected:
-            yield f"not      {other.text}: {other.rejected}"
+        yield from field_lines(self.fields)
+        yield from suspicion_lines(self.suspicion)
         for violation in self.violations:
             rule = violation.invariant
             yield f"rule     {rule.id}: {rule.formula} ({rule.reason})"

@@ -1,11 +1,13 @@
 """Views of a heap beside its verdict: one block, all blocks, sizes, a drawing, and how much is known."""
 
+import argparse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 
 from coronel_gdb.checks.damage import hexdump
 from coronel_gdb.checks.heap import state_of
+from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.commands.unnamed import figure
 from coronel_gdb.lift.heap import Discovery, LiftedHeap
 from coronel_gdb.lift.space import Run
@@ -76,6 +78,20 @@ def unmapped(lifted: LiftedHeap, header_bytes: int) -> Sequence[Run]:
         for run in lifted.image.unreadable
         if any(start < run.end and run.start < end for start, end in spans)
     ]
+
+
+def add_asked(
+    survey: Survey, lifted: LiftedHeap, report: Report, options: argparse.Namespace, profile: HeapProfile
+) -> None:
+    """The views that the options of `heapcheck` ask for."""
+    if options.block is not None:
+        add_block(report, lifted, profile, value_of(survey.context, "heapcheck", options.block, "--block"))
+    if options.blocks:
+        add_blocks(report, lifted, profile)
+    if options.stats:
+        add_stats(report, lifted, profile)
+    if options.map:
+        add_map(report, lifted, profile)
 
 
 def add_block(report: Report, lifted: LiftedHeap, profile: HeapProfile, address: int) -> None:

@@ -9,15 +9,7 @@ from coronel_gdb.checks.leaks import leak_findings, page_findings
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
-from coronel_gdb.commands.heap_views import (
-    add_block,
-    add_blocks,
-    add_map,
-    add_stats,
-    coverage,
-    recount,
-    unmapped,
-)
+from coronel_gdb.commands.heap_views import add_asked, coverage, recount, unmapped
 from coronel_gdb.commands.schemes.table import other_report
 from coronel_gdb.commands.surroundings import surrounded
 from coronel_gdb.commands.survey import Survey, value_of
@@ -30,7 +22,6 @@ from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.schemes import read_any_heap
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.lift.user_heap import NOT_KEPT, NUM_BLOCKS, lift_user_heap, read_user_heap
-from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.report import Absent, Finding, Report
 from model.invariants.heap import expansions_of
 from model.records import Heap, HeapRules, Process, UserHeap
@@ -116,7 +107,7 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     if options is not None:
         if options.leaks:
             findings += leaks(survey, lifted, report)
-        _views(survey, lifted, report, options, profile)
+        add_asked(survey, lifted, report, options, profile)
     report.summary = _summary(report, lifted, "kernel heap")
     return report
 
@@ -171,7 +162,7 @@ def _ring3_report(
     ]
     note_unnamed(report, profile.section, heap, verdict.unkept)
     if options is not None:
-        _views(survey, lifted, report, options, profile)
+        add_asked(survey, lifted, report, options, profile)
     report.summary = _summary(report, lifted, noun)
     return report
 
@@ -246,19 +237,6 @@ def _pages(survey: Survey, lifted: LiftedHeap, report: Report) -> None:
     regions = lifted.sound.regions if lifted.sound else lifted.extents(rules)
     report.findings += page_findings(regions, kernel)
     report.checked += len(regions)
-
-
-def _views(
-    survey: Survey, lifted: LiftedHeap, report: Report, options: argparse.Namespace, profile: HeapProfile
-) -> None:
-    if options.block is not None:
-        add_block(report, lifted, profile, value_of(survey.context, "heapcheck", options.block, "--block"))
-    if options.blocks:
-        add_blocks(report, lifted, profile)
-    if options.stats:
-        add_stats(report, lifted, profile)
-    if options.map:
-        add_map(report, lifted, profile)
 
 
 def has_own_user_heap(context: Context) -> bool:

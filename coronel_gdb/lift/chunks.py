@@ -15,7 +15,7 @@ from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import Section
 from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
-from model.invariants.chunks import check_arena, is_plausible, states
+from model.invariants.chunks import BINNED, MEMBER, UNMERGED, check_arena, is_plausible, states
 from model.records import Arena, Bin, Chunk, ChunkRules
 from model.types import U64_MASK, VirtualAddress, align_up, is_aligned
 
@@ -153,9 +153,11 @@ def _lifted(lifted: LiftedArena, instead: Mapping[int, VirtualAddress]) -> tuple
     return lifted, walker.doubts
 
 
-def _faults(lifted: LiftedArena) -> tuple[bool, int]:
-    """Lower is likelier."""
-    return lifted.end is not None, len(lifted.verdict().violations)
+def _faults(lifted: LiftedArena) -> tuple[bool, int, int]:
+    """Lower is likelier: few places that are damaged, and few chunks whose state and bins disagree."""
+    violations = lifted.verdict().violations
+    contradictions = sum(violation.invariant in (BINNED, MEMBER, UNMERGED) for violation in violations)
+    return lifted.end is not None, len({violation.subject for violation in violations}), contradictions
 
 
 class _Walker:

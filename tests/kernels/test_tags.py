@@ -160,3 +160,17 @@ def test_a_held_lock_is_busy_and_not_corrupt() -> None:
         report = stopped.report("heapcheck", 2)
         assert "busy" in report["summary"]
         assert report["findings"] == []
+
+
+def test_watch_heap_stops_at_the_next_call_after_the_bug() -> None:
+    with at("tags", f"bug=second_owner {LOAD}", LOADED) as stopped:
+        assert "heap_free, heap_malloc" in stopped.gdb.console("coronel watch-heap --every 1")
+        stopped.gdb.resume()
+        stop = stopped.gdb.wait_stopped(60)
+        # Freed twice in a row: the damage is there when the next owner asks.
+        assert stop["frame"]["func"] == "heap_malloc"
+        told = stopped.gdb.console("info breakpoints")  # what was said at the stop comes before it
+        assert "heap_malloc from second_owner" in told
+        (finding,) = stopped.report("heapcheck", 1)["findings"]
+        assert finding["code"] == "CHUNK006"
+        assert finding["suspect"]["kind"] == "double free"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from coronel_gdb.checks.chunks import chunk_findings
 from coronel_gdb.checks.folding import fold
 from coronel_gdb.commands.command import busy
-from coronel_gdb.commands.heap_views import add_block, add_blocks, add_map, add_stats, coverage
+from coronel_gdb.commands.heap_views import add_asked, coverage
 from coronel_gdb.commands.roles.role import Role
-from coronel_gdb.commands.survey import Survey, value_of
+from coronel_gdb.commands.survey import Survey
 from coronel_gdb.commands.unnamed import figure, note_unnamed
 from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.chunks import LiftedArena, fields_of, follow_arena, read_arena, rules_of
@@ -59,7 +59,10 @@ def arena_report(survey: Survey, section: Section, options: argparse.Namespace |
         Absent(f"heap memory {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.unreadable
     ]
     if options is not None:
-        _views(survey, blocks, profile, report, options)
+        add_asked(survey, blocks, report, options, profile)
+        if options.leaks:
+            why = "references are looked for in kernels with the address map of docs/spec.md §2 only"
+            report.not_checked.append(Absent("references to blocks", why))
     count = len(findings)
     report.summary = (
         f"{count} finding{'s' * (count != 1)} in {len(lifted.chunks)} chunks of the kernel heap"
@@ -100,23 +103,6 @@ def _heap(lifted: LiftedArena) -> Heap:
     return Heap(
         arena.address, arena.start, arena.end, size, arena.start, 0, 0, 0, 0, 0, (), arena.locked, kept
     )
-
-
-def _views(
-    survey: Survey, blocks: LiftedHeap, profile: HeapProfile, report: Report, options: argparse.Namespace
-) -> None:
-    """What the options ask for besides."""
-    if options.block is not None:
-        add_block(report, blocks, profile, value_of(survey.context, "heapcheck", options.block, "--block"))
-    if options.blocks:
-        add_blocks(report, blocks, profile)
-    if options.stats:
-        add_stats(report, blocks, profile)
-    if options.map:
-        add_map(report, blocks, profile)
-    if options.leaks:
-        why = "references are looked for in kernels with the address map of docs/spec.md §2 only"
-        report.not_checked.append(Absent("references to blocks", why))
 
 
 def chunk_roles(survey: Survey, section: Section, address: int) -> Iterator[Role]:

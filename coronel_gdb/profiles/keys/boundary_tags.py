@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from coronel_gdb.profiles.keys.key import Key, Kind, Role, Scheme, not_judged, root
+from coronel_gdb.profiles.keys.key import ENTRIES, Key, Kind, Role, Scheme, not_judged, root
 
 BOUNDARY_TAGS: Final = Scheme(
     "boundary_tags",
@@ -59,5 +59,6 @@ BOUNDARY_TAGS: Final = Scheme(
         Key("other_flags", Kind.NUMBER, "flags that a chunk of the arena may have besides", "it has none"),
         Key("alignment_bytes", Kind.NUMBER, "chunks and sizes are multiples of it, in bytes"),
         Key("minimum_bytes", Kind.NUMBER, "size of the smallest chunk, in bytes"),
+        ENTRIES,
     ),
 )

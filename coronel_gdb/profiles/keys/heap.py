@@ -3,7 +3,7 @@
 from typing import Final
 
 from coronel_gdb.profiles.keys.boundary_tags import BOUNDARY_TAGS
-from coronel_gdb.profiles.keys.key import Key, Kind, Role, Scheme, SectionKeys, not_judged, root
+from coronel_gdb.profiles.keys.key import ENTRIES, Key, Kind, Role, Scheme, SectionKeys, not_judged, root
 
 _BLOCK_ROLES: Final = (
     Role("size", "bytes of data behind the header"),
@@ -76,12 +76,7 @@ HEAP_LIST: Final = Scheme(
                 ),
             ),
         ),
-        Key(
-            "entries",
-            Kind.SYMBOLS,
-            "functions through which every operation goes, for `coronel watch-heap --every`",
-            "`--every` cannot be used",
-        ),
+        ENTRIES,
     ),
 )
 

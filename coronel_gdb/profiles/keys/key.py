@@ -87,6 +87,12 @@ COMMON: Final = (
     ),
 )
 """Keys of every section with schemes."""
+ENTRIES: Final = Key(
+    "entries",
+    Kind.SYMBOLS,
+    "functions through which every operation goes, for `coronel watch-heap --every`",
+    "`--every` cannot be used",
+)
 
 
 def root(noun: str) -> tuple[Key, ...]:

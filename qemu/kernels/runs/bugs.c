@@ -1,7 +1,6 @@
-#include "bugs.h"
-
 #include "bytes.h"
 #include "kalloc.h"
+#include "kernel.h"
 #include "machine.h"
 #include "truth.h"
 
@@ -93,21 +92,11 @@ static void outside_ram(void) {
     truth_bytes(&ram_top, 0);
 }
 
-static const struct {
-    const char* name;
-    void (*run)(void);
-} BUGS[] = {
-    {"double_free", double_free}, {"use_after_free", use_after_free}, {"stale_counter", stale_counter},
-    {"overflow", overflow},       {"outside_ram", outside_ram},
+const struct bug BUGS[] = {
+    {"double_free", double_free},
+    {"use_after_free", use_after_free},
+    {"stale_counter", stale_counter},
+    {"overflow", overflow},
+    {"outside_ram", outside_ram},
+    {NULL, NULL},
 };
-
-int run_bug(const char* name) {
-    for (u64 at = 0; at < sizeof BUGS / sizeof BUGS[0]; ++at) {
-        if (is_equal(BUGS[at].name, name)) {
-            BUGS[at].run();
-            truth_end();
-            return 1;
-        }
-    }
-    return 0;
-}

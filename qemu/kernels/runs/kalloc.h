@@ -5,8 +5,10 @@
 // Pages from the end of the kernel to the end of RAM. A free page holds the link to the next one in its
 // first bytes and junk behind it, so that whoever still uses it soon goes wrong.
 
+#ifndef JUNK_FREE
 #define JUNK_FREE 0x01
 #define JUNK_NEW 0x05
+#endif
 
 struct run {
     struct run* next;

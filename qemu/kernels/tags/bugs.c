@@ -1,7 +1,6 @@
-#include "bugs.h"
-
 #include "bytes.h"
 #include "heap.h"
+#include "kernel.h"
 #include "machine.h"
 #include "truth.h"
 
@@ -127,22 +126,14 @@ static void not_in_a_bin(void) {
     bin_remove(chunk);  // the bug: the path of the error lacks the way back
 }
 
-static const struct {
-    const char* name;
-    void (*run)(void);
-} BUGS[] = {
-    {"off_by_one", off_by_one},       {"overflow", overflow},       {"free_overflow", free_overflow},
-    {"smashed_links", smashed_links}, {"double_free", double_free}, {"second_owner", second_owner},
-    {"stale_tail", stale_tail},       {"not_in_a_bin", not_in_a_bin},
+const struct bug BUGS[] = {
+    {"off_by_one", off_by_one},
+    {"overflow", overflow},
+    {"free_overflow", free_overflow},
+    {"smashed_links", smashed_links},
+    {"double_free", double_free},
+    {"second_owner", second_owner},
+    {"stale_tail", stale_tail},
+    {"not_in_a_bin", not_in_a_bin},
+    {NULL, NULL},
 };
-
-int run_bug(const char* name) {
-    for (u64 at = 0; at < sizeof BUGS / sizeof BUGS[0]; ++at) {
-        if (is_equal(BUGS[at].name, name)) {
-            BUGS[at].run();
-            truth_end();
-            return 1;
-        }
-    }
-    return 0;
-}

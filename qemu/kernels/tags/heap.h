@@ -6,8 +6,10 @@
 // chunk repeats its size behind itself, in the prev_size of the next one, and is linked into a bin. What a
 // caller has reaches from `fd` to behind the next chunk's prev_size, which is nobody's while this one is used.
 
+#ifndef INUSE
 #define PREV_INUSE 1UL
 #define INUSE 2UL
+#endif
 #define SIZE_MASK (~15UL)
 #define ALIGNMENT 16UL
 #define SMALLEST 32UL
