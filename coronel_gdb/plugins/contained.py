@@ -1,6 +1,8 @@
 """A plugin's mistakes stay its own: whatever it raises or returns, a `PluginError` is all that comes out."""
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +35,8 @@ class Containment:
     def call(self, what: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """What the function returns; our own errors pass, and so does Ctrl-C."""
         try:
-            return function(*args, **kwargs)
+            with redirect_stdout(sys.stderr):  # what is printed would be part of a report
+                return function(*args, **kwargs)
         except CoronelError:
             raise
         except (Exception, SystemExit) as error:

@@ -35,7 +35,7 @@ class Loaded:
 def load() -> Loaded:
     """The built-in tables, and every plugin that fits; one that does not is a row of `problems`."""
     loaded = Loaded(list(commands()), {renderer.name: renderer for renderer in BUILT_IN})
-    found = entry_points()
+    found = entry_points(loaded.note)
     if found:
         from coronel_gdb.plugins.parts import Unfit, built_in
 
@@ -53,12 +53,12 @@ def _add(loaded: Loaded, entry: "EntryPoint", taken: "Taken") -> None:
     from coronel_gdb.plugins.contained import Containment
     from coronel_gdb.plugins.parts import read
 
-    parts, origin = read(entry, taken), entry.dist
+    parts = read(entry, taken)
     containment = Containment(entry.name, loaded.note)
     loaded.commands += map(containment.command, parts.commands)
     loaded.renderers |= {one.name: containment.renderer(one) for one in parts.renderers}
     loaded.readers += tuple(map(containment.reader, parts.readers))
-    name = f"plugin {entry.name}" + (f" {origin.version}" if origin else "")
+    name = f"plugin {entry.name} {entry.dist.version if entry.dist else ''}".rstrip()
     loaded.added = Additions(
         (*loaded.added.checks, *map(containment.check, parts.checks)),
         (*loaded.added.profiles, *parts.profiles),

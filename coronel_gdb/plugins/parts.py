@@ -1,7 +1,9 @@
 """What one plugin brings, taken out of its module and looked at before anything of it is used."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -104,22 +106,25 @@ def read(entry: "EntryPoint", taken: Taken) -> Parts:
     `taken` has the plugin's names afterwards.
     """
     try:
-        module = entry.load()
+        with redirect_stdout(sys.stderr):  # what is printed would be part of a report
+            parts = _parts(entry.load())
+        names = parts.names()
+    except Unfit:
+        raise
     except (Exception, SystemExit) as error:
         raise Unfit(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
-    parts = _parts(module)
-    for kind, names in parts.names().items():
-        for name in sorted(names & taken[kind]):
+    for kind, theirs in names.items():
+        for name in sorted(theirs & taken[kind]):
             raise Unfit(f"there is a {kind} {name} already")
-    for kind, names in parts.names().items():
-        taken[kind] |= names
+    for kind, theirs in names.items():
+        taken[kind] |= theirs
     return parts
 
 
 def _parts(module: ModuleType) -> Parts:
     version = getattr(module, "API_VERSION", api.API_VERSION)
     if version != api.API_VERSION:
-        raise Unfit(f"is for version {version} of the plugin interface, and this is {api.API_VERSION}")
+        raise Unfit(f"is for version {version!r} of the plugin interface, and this is {api.API_VERSION}")
     if not any(hasattr(module, table) for table in TABLES):
         raise Unfit(f"{module.__name__} has none of {', '.join(TABLES)}")
     parts = Parts(

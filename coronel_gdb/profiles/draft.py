@@ -121,12 +121,11 @@ def _number(census: Census, one: Candidate, key: Key) -> str:
         return f"{key.name} = {_quoted(best)}{note}"
     size = census.kinds[node].layout.size_bytes
     aligned = min(_MOST_ALIGNED, size & -size)
-    if key.name in ("alignment_bytes", "minimum_bytes") and not key.absent:
-        return f"{key.name} = {aligned}  # guessed: {node} has {size} bytes; {key.meaning}"
-    magics = tuple(
-        name for name, value in census.constants.items() if "magic" in key.name and value >= _MAGIC
-    )
-    return _todo(key, "0", magics[:6])
+    guesses = {"alignment_bytes": aligned, "minimum_bytes": aligned if "data" in key.meaning else size}
+    if key.name in guesses and not key.absent:
+        return f"{key.name} = {guesses[key.name]}  # guessed: {node} has {size} bytes; {key.meaning}"
+    large = [name for name, value in census.constants.items() if value >= _MAGIC]
+    return _todo(key, "0", tuple(large[:6]) if "magic" in key.name else ())
 
 
 def _entries(census: Census, one: Candidate, key: Key) -> Iterator[str]:

@@ -41,6 +41,18 @@ UNFIT = {
         "",
         "not used: plugin_empty has none of COMMANDS, CHECKS, PROFILES, RENDERERS, DUMP_READERS",
     ),
+    "words": (
+        "API_VERSION = '1'\n",
+        f"not used: is for version '1' of the plugin interface, and this is {API_VERSION}",
+    ),
+    "attribute": (
+        "def __getattr__(name): raise RuntimeError(name)\n",
+        "not used: RuntimeError: API_VERSION",
+    ),
+    "unhashable": (
+        API + 'CHECKS = [Check(["x"], (), print)]\n',
+        "not used: TypeError: unhashable type: 'list'",
+    ),
     "scalar": ("COMMANDS = 'heapcheck'\n", "not used: COMMANDS is str, not a tuple or list"),
     "items": ("CHECKS = ['heap']\n", "not used: CHECKS holds str, not Check"),
     "taken": (command("heapcheck"), "not used: there is a command heapcheck already"),
@@ -99,9 +111,14 @@ def test_what_does_not_fit_is_named_and_the_rest_works(raw: Path, tmp_path: Path
     write_plugin(packages, "second", command("shared"))
     for name, (code, _) in UNFIT.items():
         write_plugin(packages, name, code)
+    half = packages / "half-1.dist-info"
+    half.mkdir()
+    (half / "entry_points.txt").write_text("[coronel_gdb.plugins]\nno equals sign\n")
     done = coronel("status", "--dump", raw, "--json", packages=packages)
     status = json.loads(done.stdout)
     assert done.stderr == ""
+    (why,) = [row["why"] for row in status["not_checked"] if row["what"] == f"plugins in {half}"]
+    assert why.startswith("not used: TypeError: ")
     found = not_checked(status)
     assert found.keys() == {f"plugin {name}" for name in UNFIT}
     for name, (_, why) in UNFIT.items():
@@ -117,6 +134,7 @@ def test_what_does_not_fit_is_named_and_the_rest_works(raw: Path, tmp_path: Path
 RUNNING = {
     "raises": ("1 / 0", "ZeroDivisionError: division by zero"),
     "leaves": ("exit(3)", "SystemExit: 3"),
+    "prints": ("print('noise') or None", "it returned NoneType, not a Report"),
     "nothing": ("None", "it returned NoneType, not a Report"),
     "unshown": ('Report("r", "x", tables=[Table("t", ("a",), [(1, 2)])])', "ValueError: zip() argument 2"),
     "unjson": ('Report("r", "x", facts=[("a", {1, 2})])', "TypeError: Object of type set is not JSON"),
@@ -129,8 +147,9 @@ def test_a_command_that_fails_is_one_line(raw: Path, tmp_path: Path, name: str) 
     write_plugin(tmp_path / "packages", "fails", command("boom", report=expression))
     done = coronel("boom", "--dump", raw, packages=tmp_path / "packages")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"boom: plugin fails: command boom failed: {why}")
-    assert done.stderr.count("\n") == 1
+    error = done.stderr.removeprefix("noise\n")
+    assert error.startswith(f"boom: plugin fails: command boom failed: {why}")
+    assert error.count("\n") == 1
 
 
 FINDING = 'Finding({code}, "title", {subject}, ("line",), {{}})'
