@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, cast
 
 from coronel_gdb import VERSION
@@ -119,7 +120,11 @@ def _checked(
             check_page(Path(output))
         target = cache(lambda: target_of(_source(given), loaded.readers))
         outcome = run_line(
-            settled(command, target), rest, lambda: _context(target(), loaded), form=loaded.renderers[form]
+            settled(command, target),
+            rest,
+            lambda: _context(target(), loaded),
+            form=loaded.renderers[form],
+            width=get_terminal_size().columns if sys.stdout.isatty() else 0,
         )
         if output is not None and not outcome.failed and "--json" not in rest:
             write_page(Path(output), outcome.text)

@@ -62,13 +62,18 @@ class Session:
             arguments = f"{more} {arguments}" if isinstance(arguments, str) else [more, *arguments]
         try:
             with nullcontext() if self.numpy() else plain():
-                outcome = run_line(command, arguments, lambda: self.context(progress))
+                outcome = run_line(command, arguments, lambda: self.context(progress), width=terminal_width())
         except KeyboardInterrupt:
             outcome = interrupted(command)
         except gdb.error as error:
             outcome = failure(command, str(error))
         gdb.set_convenience_variable(_EXIT, int(outcome.exit_code))
         return outcome
+
+
+def terminal_width() -> int:
+    """`show width` without the last column, at which GDB breaks lines itself; 0 for no limit."""
+    return max(0, int(gdb.parameter("width") or 0) - 1)
 
 
 def address_of(value: "gdb.Value") -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import gdb
 
-from coronel_gdb.backends.gdb_session import Session
+from coronel_gdb.backends.gdb_session import Session, terminal_width
 from coronel_gdb.backends.surface import run_line
 from coronel_gdb.commands import heapcheck
 from coronel_gdb.commands.command import Command, Context, Option
@@ -114,7 +114,7 @@ class _Watch:
         if self._sound:
             gdb.write(f"  it was still sound at {self._sound}\n")
         self._end()
-        outcome = run_line(heapcheck.COMMAND, "", self._session.context)
+        outcome = run_line(heapcheck.COMMAND, "", self._session.context, width=terminal_width())
         gdb.write(outcome.text + "\n")
         if _runs_backwards():
             gdb.write(

@@ -1,6 +1,7 @@
 """The commands inside LLDB: `coronel`, the short names, help, completion. Import inside LLDB only."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, MutableMapping
 from string import ascii_letters
@@ -105,7 +106,13 @@ class _LldbCommand:
         words = [*self._options, *(["--", *places] if places else [])]
         try:
             with interruptible(debugger):
-                outcome = run_line(self.command, words, lambda: self._context(debugger), Dialect.LLDB)
+                outcome = run_line(
+                    self.command,
+                    words,
+                    lambda: self._context(debugger),
+                    Dialect.LLDB,
+                    width=debugger.GetTerminalWidth() if os.isatty(1) else 0,
+                )
         except KeyboardInterrupt:
             outcome = interrupted(self.command)
         if outcome.failed:

@@ -34,12 +34,13 @@ def run_line(
     context: Callable[[], Context],
     dialect: Dialect = Dialect.GDB,
     form: Renderer = formats.TABLE,
+    width: int = 0,
 ) -> Outcome:
     """Run a command with the arguments as typed (or already split); every `CoronelError` is an outcome.
 
-    `form` is how the report is shown; `--json` outweighs it. `context` is called once the arguments are known
-    to be good. Errors that only a host knows pass through; so does `KeyboardInterrupt`, for which
-    `interrupted` has the words.
+    `form` is how the report is shown, `width` the terminal's, 0 for none; `--json` outweighs both. `context`
+    is called once the arguments are known to be good. Errors that only a host knows pass through; so does
+    `KeyboardInterrupt`, for which `interrupted` has the words.
     """
     json_wanted = "--json" in (arguments.split() if isinstance(arguments, str) else arguments)
     try:
@@ -50,7 +51,7 @@ def run_line(
         given.profile_file = Path(options.profile) if options.profile else given.profile_file
         report = command.run(given, options)
         form = formats.JSON if json_wanted else form
-        return Outcome(form.render(report, Look(dialect, options.verbose)), report.exit_code)
+        return Outcome(form.render(report, Look(dialect, options.verbose, width)), report.exit_code)
     except CoronelError as error:
         if json_wanted:
             return Outcome(as_json.render_error(command.name, str(error)), ExitCode.NOT_CHECKED)

@@ -18,7 +18,7 @@ from model.records import HeapBlock, HeapRules
 
 _MOST_ROWS = 10_000
 _DUMP_BYTES = 64
-_MAP_COLUMNS, _MAP_ROWS = 64, 24
+_MAP_COLUMNS, _MAP_ROWS = 56, 24
 _HEADS = ("address", "size", "state", "data", "end")
 _HEX = frozenset({"address", "data", "end"})
 

@@ -110,7 +110,7 @@ def _mapped(survey: Survey, area: Area) -> int:
 
 COMMAND = Command(
     "layout",
-    "Check address space and structures against the specification.",
+    "Check address space and structures by the specification.",
     "Section symbols, the rights and place of every page of the kernel half (W^X, stack guard, low memory,\n"
     "windows, devices), the space of the virtual manager, and every structure's offsets against the\n"
     "kernel's DWARF. Exit code (in $coronel_exit): 0 as specified, 1 findings, 2 could not check.",

@@ -61,7 +61,7 @@ def regions_report(survey: Survey) -> Report:
     report.summary = (
         f"{count} finding{'s' * (count != 1)} in {len(regions)} free regions"
         if findings
-        else f"free regions are sound: {len(listed)}, {free >> 10:,} KiB in all"
+        else f"free regions are sound: {len(listed)} with {free >> 10:,} KiB in all"
     )
     rows = [(r.start, r.start + r.size_bytes, r.size_bytes, r.node) for r in listed]
     columns = ("start", "end", "size", "node")

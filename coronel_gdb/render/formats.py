@@ -10,10 +10,14 @@ from coronel_gdb.report import Report
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a report is wanted: whose commands it shows, and whether with all that is known."""
+    """How a report is wanted: whose commands it shows, whether with all that is known, and how wide.
+
+    `width` is that of the terminal in columns, 0 where there is none.
+    """
 
     dialect: Dialect = Dialect.GDB
     verbose: bool = False
+    width: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Renderer:
 
 
 def _table(report: Report, look: Look) -> str:
-    return as_table.render(report, look.dialect, verbose=look.verbose)
+    return as_table.render(report, look.dialect, verbose=look.verbose, width=look.width)
 
 
 def _json(report: Report, _: Look) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from model.trace import Operation
+
 ARGUMENTS: Final = 4
 MOST_ORDERS: Final = 584
 U64_MASK: Final = (1 << 64) - 1
@@ -16,29 +18,29 @@ _ORDER: Final = struct.Struct("<II4H4Q")
 class Code(IntEnum):
     """What an order asks for; the numbers up to 23 are those of the trace (§12.3)."""
 
-    PHYSICAL_ALLOC = 1
-    PHYSICAL_FREE = 2
-    VIRT_ALLOC = 3
-    VIRT_ALLOC_AT = 4
-    VIRT_FREE = 5
-    PAGING_MAP = 6
-    PAGING_UNMAP = 7
-    HEAP_MALLOC = 8
-    HEAP_FREE = 9
-    HEAP_REALLOC = 10
-    HEAP_CALLOC = 11
-    HEAP_ALIGNED_ALLOC = 12
-    PLACEMENT_KALLOC = 13
-    PROCESS_CREATE = 14
-    PROCESS_DESTROY = 15
-    SYS_MALLOC = 16
-    SYS_FREE = 17
-    SYS_REALLOC = 18
-    SYS_CALLOC = 19
-    SYS_BRK = 20
-    SYS_MMAP = 21
-    SYS_MUNMAP = 22
-    STACK_GROWTH = 23
+    PHYSICAL_ALLOC = Operation.PHYSICAL_ALLOC
+    PHYSICAL_FREE = Operation.PHYSICAL_FREE
+    VIRT_ALLOC = Operation.VIRT_ALLOC
+    VIRT_ALLOC_AT = Operation.VIRT_ALLOC_AT
+    VIRT_FREE = Operation.VIRT_FREE
+    PAGING_MAP = Operation.PAGING_MAP
+    PAGING_UNMAP = Operation.PAGING_UNMAP
+    HEAP_MALLOC = Operation.HEAP_MALLOC
+    HEAP_FREE = Operation.HEAP_FREE
+    HEAP_REALLOC = Operation.HEAP_REALLOC
+    HEAP_CALLOC = Operation.HEAP_CALLOC
+    HEAP_ALIGNED_ALLOC = Operation.HEAP_ALIGNED_ALLOC
+    PLACEMENT_KALLOC = Operation.PLACEMENT_KALLOC
+    PROCESS_CREATE = Operation.PROCESS_CREATE
+    PROCESS_DESTROY = Operation.PROCESS_DESTROY
+    SYS_MALLOC = Operation.SYS_MALLOC
+    SYS_FREE = Operation.SYS_FREE
+    SYS_REALLOC = Operation.SYS_REALLOC
+    SYS_CALLOC = Operation.SYS_CALLOC
+    SYS_BRK = Operation.SYS_BRK
+    SYS_MMAP = Operation.SYS_MMAP
+    SYS_MUNMAP = Operation.SYS_MUNMAP
+    STACK_GROWTH = Operation.STACK_GROWTH
     KALLOC = 32
     KFREE = 33
     VALIDATE_HEAP = 34

@@ -19,6 +19,7 @@ from coronel_gdb.lift.space import AddressSpace
 from lab.errors import GdbCommandError
 from lab.gdbmi import Gdb
 from lab.linux import linux_guest
+from lab.lldb import Lldb
 from lab.machine import Machine
 from lab.paths import GDB_SCRIPT
 from model.page_entry import PagingMode
@@ -224,3 +225,23 @@ def test_whatis_tells_what_the_page_tables_tell(guest: Guest) -> None:
     span = 2 << 20 if step["level"] == "PDE" else 4096
     start = rip & -span
     assert f"translates {start:#x}..{start + span - 1:#x}" in table["tables"][0]["rows"][0]["details"]
+
+
+def test_lldb_says_the_same(guest: Guest) -> None:
+    """The stub serves one debugger: GDB leaves the guest paused, and comes back."""
+    lines = (
+        "pagewalk",
+        "pagewalk --fold",
+        "pagewalk $rip",
+        "pagewalk $rsp --access w",
+        "coronel whatis $rip",
+    )
+    expected = {line: guest.report(line) for line in lines}
+    guest.gdb.console("disconnect")
+    try:
+        with Lldb(timeout_seconds=60) as lldb:
+            lldb.console(f"process connect unix-connect://{guest.machine.gdb_socket}")
+            assert {line: json.loads(lldb.console(f"{line} --json")) for line in lines} == expected
+    finally:
+        guest.gdb.mi(f"-target-select remote {guest.machine.gdb_socket}")
+    assert guest.report("pagewalk $rip") == expected["pagewalk $rip"]

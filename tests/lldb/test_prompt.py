@@ -1,13 +1,8 @@
 """What a user of LLDB does at the prompt: complete, ask for help, abbreviate, interrupt, follow a report."""
 
 import json
-import os
-import pty
-import select
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,13 +10,13 @@ import pytest
 
 from coronel_gdb.plugins import commands
 from lab.errors import DebuggerRefused
-from lab.gdbmi import Gdb, gdb_environment
+from lab.gdbmi import Gdb
 from lab.lldb import LLDB, Lldb
 from lab.machine import Machine
 from lab.paths import KERNEL_ELF, LLDB_SCRIPT, PACKAGES
-from lab.processes import end, start
 from lab.scenarios import Scenario
 from lab.stopped import MIXED_THEN_OVERFLOW
+from tests.at_terminal import Terminal
 from tests.conformance.stops import Stop, standing
 from tests.gdb.test_bad_input import poke_tables
 
@@ -164,51 +159,6 @@ def test_without_the_environments_packages_commands_still_work(
         assert "rw- kernel" in debugger.console("pagewalk")
 
 
-class Terminal:
-    """An LLDB at a terminal, as a user has it; `text` is what it has shown."""
-
-    def __init__(self, *commands: str) -> None:
-        self.master, theirs = pty.openpty()
-        words = [LLDB, "-x", "--no-use-colors"]
-        for command in commands:
-            words += ["-o", command]
-        self.process = start(
-            words,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            environment={**gdb_environment(), "TERM": "dumb"},
-        )
-        os.close(theirs)
-        self.text = ""
-
-    def type(self, line: str) -> None:
-        os.write(self.master, f"{line}\n".encode())
-
-    def wait_for(self, text: str, limit_seconds: float = 30.0) -> None:
-        """Until it has shown `text` since the last time."""
-        deadline = time.monotonic() + limit_seconds
-        while text not in self.text:
-            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.text}"
-            if select.select([self.master], [], [], 0.1)[0]:
-                self.text += os.read(self.master, 1 << 16).decode(errors="replace")
-        self.text = self.text.partition(text)[2]
-
-    def interrupt_until(self, text: str, limit_seconds: float = 30.0) -> None:
-        """Ctrl-C every two seconds: one that comes before the command has begun is none for it."""
-        deadline = time.monotonic() + limit_seconds
-        while time.monotonic() < deadline:
-            self.process.send_signal(signal.SIGINT)
-            with suppress(AssertionError):
-                return self.wait_for(text, 2.0)
-        raise AssertionError(f"no {text!r}")
-
-    def close(self) -> None:
-        self.process.kill()
-        end(self.process)
-        os.close(self.master)
-
-
 def test_one_ctrl_c_ends_a_walk_that_would_take_for_ever() -> None:
     """Full tables of full tables: a million pages are looked at before that is called damage."""
     with standing(OVERFLOW) as stood:
@@ -216,11 +166,14 @@ def test_one_ctrl_c_ends_a_walk_that_would_take_for_ever() -> None:
             gdb.attach(stood.machine.gdb_socket, KERNEL_ELF)
             root = poke_tables(gdb, 2, 3, 4, 5)
             gdb.run("disconnect")
-        terminal = Terminal(
+        typed = (
             f"command script import {LLDB_SCRIPT}",
             f"target create {KERNEL_ELF}",
             f"process connect unix-connect://{stood.machine.gdb_socket}",
             "script print('ready')",
+        )
+        terminal = Terminal(
+            [LLDB, "-x", "--no-use-colors", *(part for line in typed for part in ("-o", line))]
         )
         try:
             terminal.wait_for("\nready")
