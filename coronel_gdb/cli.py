@@ -71,9 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
     """Text, exit code, and whether the text goes to the error stream."""
-    loaded = load()
-    own = (triage.COMMAND, profile.COMMAND)
-    known = {command.name: command for command in (*loaded.commands, *command_line_only(), *own)}
+    first = words[0] if words else ""  # a command, when it is no option
+    loaded = load(first)
+    own = [triage.COMMAND, profile.COMMAND]
+    if first not in {command.name for command in loaded.commands}:
+        own = [*command_line_only(), *own]
+    known = {command.name: command for command in (*loaded.commands, *own)}
     given, rest = split_options(words, known)
     name = rest[0] if rest else ""
     if name in ("", "-h", "--help", "help") and len(rest) <= 1:

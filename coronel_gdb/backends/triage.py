@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coronel_gdb.checks.signature import cause, signature
 from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.errors import CoronelError, UsageError
-from coronel_gdb.lift.places import Places
-from coronel_gdb.lift.trace import history, lift_trace
 from coronel_gdb.plugins import load
-from coronel_gdb.profiles.trace import resolve_replay
 from coronel_gdb.report import Absent, Finding, Report, Table
 
 if TYPE_CHECKING:
@@ -43,6 +39,7 @@ Look = Callable[[str, str | None], Looked]
 def look(path: str, kernel: str | None) -> Looked:
     """Check one dump; it never raises, because one bad dump must not end the others' checks."""
     from coronel_gdb.backends.dump_host import DumpTarget  # here: every command line imports this module
+    from coronel_gdb.checks.signature import cause
     from coronel_gdb.commands import memcheck
 
     try:
@@ -78,6 +75,11 @@ class _Sites:
     """Where blocks were allocated, by the kernel's trace; nothing where there is none."""
 
     def __init__(self, context: Context) -> None:
+        from coronel_gdb.lift.places import Places
+        from coronel_gdb.lift.trace import history, lift_trace
+        from coronel_gdb.profiles.trace import resolve_replay
+
+        self._history = history
         self._place = Places(context.target.kernel())
         self._records = []
         self._header = 0
@@ -92,7 +94,7 @@ class _Sites:
         block = suspect.get("block") if isinstance(suspect, dict) else suspect
         for candidate in (block, finding.data.get("block")):
             if isinstance(candidate, int) and self._records:
-                allocated = history(self._records, candidate + self._header).allocated
+                allocated = self._history(self._records, candidate + self._header).allocated
                 if allocated is not None:
                     place = self._place(allocated)
                     return "" if place.startswith("0x") else place
@@ -184,6 +186,8 @@ def _on_cluster(address: str, paths: Sequence[str], kernel: str | None) -> tuple
 
 def grouped(looked: Sequence[Looked], where: str) -> Report:
     """The report: one row a cause, the most frequent first; then what could not be looked at."""
+    from coronel_gdb.checks.signature import signature
+
     groups: dict[tuple[str, ...], list[Looked]] = defaultdict(list)
     for one in looked:
         if not one.error:

@@ -87,7 +87,7 @@ def heap_findings(
             findings.append(specimen.finding(code, verified=verified))
         findings += [_unmerged(block, violation) for violation in unmerged]
     findings += [_counter(violation, profile) for violation in counters]
-    if lifted.end is not None:
+    if lifted.end is not None and len(lifted.blocks) not in lifted.gaps:
         findings.append(_lost(lifted))
     return findings
 

@@ -8,19 +8,20 @@ from functools import cache, cached_property
 from itertools import groupby, pairwise
 from pathlib import Path
 from textwrap import fill
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from coronel_gdb.commands.additions import NOTHING_ADDED, Additions
 from coronel_gdb.errors import KernelError, UsageError
-from coronel_gdb.lift.chronicle import Chronicle
 from coronel_gdb.lift.cpu import Cpu, read_cpu
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.profiles.missing import missing
 from coronel_gdb.profiles.resolve import find, read_profile, resolve
 from coronel_gdb.profiles.schema import Profile, ResolvedProfile
 from coronel_gdb.protocols import Target
 from coronel_gdb.report import Absent, Report
 from model.types import PhysicalAddress
+
+if TYPE_CHECKING:
+    from coronel_gdb.lift.chronicle import Chronicle
 
 _COLUMNS = 78  # of help texts
 
@@ -82,14 +83,18 @@ class Context:
         return AddressSpace(self.target.memory, root, self.cpu.paging())
 
     @cached_property
-    def chronicle(self) -> Chronicle:
+    def chronicle(self) -> "Chronicle":
         """What the kernel's trace tells; nothing is read before it is asked."""
+        from coronel_gdb.lift.chronicle import Chronicle  # here, as `missing` below: few commands ask for it
+
         return Chronicle(self.target, lambda: self.space, lambda: self.named)
 
     @cached_property
     def named(self) -> Profile:
         """The profile that the user named, or that fits the kernel; `KernelError` when there is none."""
         if self.profile_file is not None:
+            from coronel_gdb.profiles.missing import missing
+
             profile = read_profile(self.profile_file)
             for one in missing(profile, None):
                 more = f"`coronel profile check {self.profile_file}` lists all that is wrong"

@@ -65,7 +65,7 @@ def recount(lifted: LiftedHeap, verdict: Verdict, rules: HeapRules) -> str:
 
 
 def unmapped(lifted: LiftedHeap, header_bytes: int) -> Sequence[Run]:
-    """Unreadable stretches that a block claims as its own; gaps between regions are none."""
+    """Unreadable stretches that a block claims as its own, or may; gaps between regions are none."""
     spans = []
     for block, after in zip_longest(lifted.blocks, lifted.blocks[1:]):
         end = block.address + header_bytes + block.size_bytes
@@ -76,7 +76,7 @@ def unmapped(lifted: LiftedHeap, header_bytes: int) -> Sequence[Run]:
     return [
         run
         for run in lifted.image.unreadable
-        if any(start < run.end and run.start < end for start, end in spans)
+        if run.lost or any(start < run.end and run.start < end for start, end in spans)
     ]
 
 

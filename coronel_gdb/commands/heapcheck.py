@@ -192,6 +192,11 @@ def leaks(survey: Survey, lifted: LiftedHeap, report: Report) -> list[Finding]:
     if not lifted.is_sound(context.profile.heap):
         report.not_checked.append(Absent("references to blocks", "the heap is damaged: blocks are uncertain"))
         return []
+    lost_runs = [run for run in lifted.image.unreadable if run.lost]
+    if lost_runs:
+        why = f"heap memory at {lost_runs[0].start:#x} is not there: {lost_runs[0].reason}"
+        report.not_checked.append(Absent("references to blocks", why))
+        return []
     try:
         blocks = list(lifted.all_blocks(context.profile.heap))
         if any(not block.is_free for block in blocks):

@@ -6,7 +6,7 @@ this block) and last by its magic; stale headers inside merged free blocks are t
 own successor does not point back to them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import merge
@@ -15,7 +15,7 @@ from coronel_gdb.lift.extent import farthest_end, reached_from
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.sound_heap import SoundHeap, blocks_of, prove
-from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.lift.space import AddressSpace, Run
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
@@ -89,7 +89,28 @@ class LiftedHeap:
             profile.rules,
             complete=self.end is None,
             memory_end=self.memory_end,
+            gaps=self.gaps,
         )
+
+    @property
+    def gaps(self) -> list[int]:
+        """Indices of blocks before which others may lie in memory that the target does not have."""
+        lost = [run for run in self.image.unreadable if run.lost]
+        return [index for index in range(len(self.blocks) + 1) if lost and self._is_gap(index, lost)]
+
+    def _is_gap(self, index: int, lost: Sequence[Run]) -> bool:
+        before = self.blocks[index - 1] if index else None
+        after = self.blocks[index] if index < len(self.blocks) else None
+        if before is None:
+            joined = after is not None and after.address == self.heap.first_block
+        elif after is None:
+            joined = self.end is None
+        else:
+            joined = before.next == after.address and after.prev == before.address
+        start = before.address if before is not None else self.image.start
+        end = after.address if after is not None else self.image.end
+        low, high = (start, end) if start < end else (self.image.start, self.image.end)
+        return not joined and any(run.start < high and low < run.end for run in lost)
 
 
 def lift_heap(space: AddressSpace, heap: Heap, profile: HeapProfile, *, careful: bool = True) -> LiftedHeap:
@@ -186,6 +207,9 @@ class _Walker:
             at, how = int(heap.heap_start), Discovery.GEOMETRY
         while True:
             block = self.header_at(at)
+            if block is None and not self.lifted.blocks:
+                at, how = self.behind_lost(at)
+                block = self.header_at(at)
             if block is None:
                 self.lifted.end = f"no header can be read at {at:#x}"
                 return
@@ -197,6 +221,14 @@ class _Walker:
                 return
             at, how = step
             self.covered_bytes += self.extent(block, at)
+
+    def behind_lost(self, address: int) -> tuple[int, Discovery]:
+        """The first header behind a beginning that the target does not have; else the address itself."""
+        start = self.lifted.heap.heap_start
+        found = None
+        if any(run.lost and run.start <= address < run.end for run in self.image.unreadable):
+            found = self.by_magic(HeapBlock(start, 0, 0, VirtualAddress(0), VirtualAddress(0), 0))
+        return found or (address, Discovery.GEOMETRY)
 
     def begins_list(self, address: int) -> bool:
         """Whether an intact header lies there that nothing comes before."""

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from coronel_gdb.errors import CoronelError
+from coronel_gdb.errors import CoronelError, ReadFault
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ResolvedProfile
@@ -90,6 +90,8 @@ def roots(
             continue
         for low, high in _without(start, end, ignored):
             for piece in space.runs(VirtualAddress(low), VirtualAddress(high)):
+                if piece.lost:  # what refers to a block may be in there
+                    raise ReadFault("virtual", piece.start, piece.end - piece.start, piece.reason)
                 if piece.data is not None:
                     yield piece.data
 

@@ -19,12 +19,16 @@ _MOST_TABLES_KEPT = 8192  # 32 MiB: a walk of a larger space reads some tables t
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Bytes of consecutive addresses; None where they cannot be read, and then why."""
+    """Bytes of consecutive addresses; None where they cannot be read, and then why.
+
+    `lost` are pages that are mapped, but whose memory the target does not have (a dump left them out).
+    """
 
     start: VirtualAddress
     end: VirtualAddress
     data: bytes | None
     reason: str = ""
+    lost: bool = False
 
 
 class AddressSpace:
@@ -118,7 +122,8 @@ class AddressSpace:
                 data = self.memory.read(PhysicalAddress(physical + at - virtual), stop - at)
             except ReadFault as page_fault:
                 reason = f"frame {physical + at - virtual:#x}: {page_fault.reason}"
-            yield Run(VirtualAddress(at), VirtualAddress(stop), data, "" if data is not None else reason)
+            lost = data is None
+            yield Run(VirtualAddress(at), VirtualAddress(stop), data, reason if lost else "", lost)
             at = stop
 
     def _pieces(self, start: int, end: int) -> Iterator[Run | tuple[int, int, int]]:

@@ -1,6 +1,6 @@
 """The commands there are; each is a module that declares one COMMAND."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 
 from coronel_gdb.commands.command import Command
@@ -36,9 +36,9 @@ RESERVED = (
 """Words that one of the surfaces knows besides: no plugin's command has such a name."""
 
 
-def commands() -> Iterator[Command]:
-    """All commands, in the order in which `coronel` lists them."""
-    for name in BUILT_IN:
+def commands(names: Iterable[str] = BUILT_IN) -> Iterator[Command]:
+    """All commands, in the order in which `coronel` lists them, or those."""
+    for name in names:
         command: Command = import_module(f"coronel_gdb.commands.{name}").COMMAND
         yield command
 

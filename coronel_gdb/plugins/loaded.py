@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from coronel_gdb.commands.additions import Additions
 from coronel_gdb.commands.command import Command
 from coronel_gdb.dumps.reader import DumpReader
-from coronel_gdb.plugins.built_in import commands
+from coronel_gdb.plugins.built_in import BUILT_IN as COMMANDS
+from coronel_gdb.plugins.built_in import COMMAND_LINE_ONLY, commands
 from coronel_gdb.plugins.installed import entry_points
 from coronel_gdb.render.formats import BUILT_IN, Renderer
 
@@ -32,10 +33,16 @@ class Loaded:
             self.problems.append(problem)
 
 
-def load() -> Loaded:
-    """The built-in tables, and every plugin that fits; one that does not is a row of `problems`."""
-    loaded = Loaded(list(commands()), {renderer.name: renderer for renderer in BUILT_IN})
+def load(wanted: str = "") -> Loaded:
+    """The built-in tables, and every plugin that fits; one that does not is a row of `problems`.
+
+    Of the built-in commands only the one that is wanted, where it is one and there are no plugins: to import
+    them all takes longer than to run most of them.
+    """
+    loaded = Loaded([], {renderer.name: renderer for renderer in BUILT_IN})
     found = entry_points(loaded.note)
+    alone = not found and wanted in (*COMMANDS, *COMMAND_LINE_ONLY)
+    loaded.commands += commands(name for name in COMMANDS if name == wanted or not alone)
     if found:
         from coronel_gdb.plugins.parts import Unfit, built_in
 

@@ -4,8 +4,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from importlib import resources
 from itertools import chain
 from pathlib import Path
 
@@ -35,9 +33,8 @@ _OPTIONAL = ("processes", "boot_map", "trace")
 
 def built_in() -> Iterator[Profile]:
     """The profiles that come with the tool."""
-    for entry in sorted(resources.files(__package__).iterdir(), key=lambda item: item.name):
-        if entry.name.endswith(".toml"):
-            yield parse(entry.read_text())
+    for path in sorted(Path(__file__).parent.glob("*.toml")):
+        yield parse(path.read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> Profile:
@@ -210,8 +207,7 @@ class _Lookup:
         wanted = self.profile.places(section, fields)
         lost = [place.field for place in wanted.values() if place.field not in known]
         for one in lost:
-            near = get_close_matches(one, known, 1)
-            self.missing.append(f"{layout.name}::{one}" + (f" (near: {near[0]})" if near else ""))
+            self.missing.append(f"{layout.name}::{one}{_near(one, known)}")
         unnamed = sorted(required - set(wanted))
         self.missing += [f"field for {section}.{fields}.{role} in the profile" for role in unnamed]
         return None if lost or unnamed else Structure(layout, wanted)
@@ -253,9 +249,15 @@ class _Lookup:
         keys = [key.name for key in scheme.keys] + ["scheme", "lacks"]
         for name in self.profile.sections[section]:
             if name not in keys:
-                near = get_close_matches(name, keys, 1)
                 what = f"profile {self.profile.name}: {section} has no key {name}"
-                raise KernelError(what + (f" (near: {near[0]})" if near else ""))
+                raise KernelError(what + _near(name, keys))
+
+
+def _near(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # here: where all fits, nobody asks
+
+    near = get_close_matches(name, known, 1)
+    return f" (near: {near[0]})" if near else ""
 
 
 def _heap(section: Section | None) -> HeapProfile | None:

@@ -1,6 +1,6 @@
 """Invariants of a heap (docs/spec.md §7): one heap object and its blocks in list order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from model.invariants.base import Invariant, Quirk, Verdict, Violation
@@ -59,11 +59,13 @@ def check_heap(
     *,
     complete: bool = True,
     memory_end: int | None = None,
+    gaps: Collection[int] = (),
 ) -> Verdict:
     """Judge a heap; `blocks` are in true list order, damaged headers included with their raw values.
 
     No block reaches beyond `memory_end`; without it, beyond what the heap object says.
     `complete` says whether these are all blocks; otherwise what is a sum over all of them is not judged.
+    `gaps` are indices before which blocks may lie that could not be read: nothing is judged across them.
     Totals are recounted with the implied value where a block's own is damaged, so that one damaged
     header is not reported a second time as a wrong total.
     """
@@ -75,13 +77,16 @@ def check_heap(
         before = blocks[index - 1] if index else None
         after = blocks[index + 1] if index + 1 < len(blocks) else None
         frees.append(_check_state(block, rules, verdict))
-        if after is not None or complete:
+        if index + 1 in gaps:
+            sizes.append(None)
+        elif after is not None or complete:
             stop = after.address if after is not None else _list_end(heap, block, sizes, rules, limit)
             sizes.append(_check_size(limit, block, after, stop, rules, verdict))
             _check_link(block, NEXT, block.next, after, verdict)
         else:
             sizes.append(None)
-        _check_link(block, PREV, block.prev, before, verdict)
+        if index not in gaps:
+            _check_link(block, PREV, block.prev, before, verdict)
         if not is_aligned(block.address, rules.alignment_bytes):
             verdict.violations.append(Violation(ALIGNMENT, block.address, "address", block.address, None, ""))
         if (
@@ -95,7 +100,11 @@ def check_heap(
                 Violation(UNMERGED, block.address, "is_free", block.is_free, None, because)
             )
     verdict.evaluated += len(PER_BLOCK) * len(blocks)
-    _check_totals(heap, blocks, sizes, frees, rules, verdict, complete=complete)
+    if 0 in gaps:
+        verdict.unchecked.append((FIRST, "not all blocks are known"))
+    else:
+        _check_first(heap, blocks, verdict)
+    _check_totals(heap, blocks, sizes, frees, rules, verdict, complete=complete and not gaps)
     return verdict
 
 
@@ -170,6 +179,17 @@ def _check_link(
     )
 
 
+def _check_first(heap: Heap, blocks: Sequence[HeapBlock], verdict: Verdict) -> None:
+    first = blocks[0].address if blocks else 0
+    verdict.evaluated += 1
+    if heap.first_block != first:
+        because = f"the list starts at {first:#x}"
+        field_name = FIRST.id.removeprefix("heap.")
+        verdict.violations.append(
+            Violation(FIRST, heap.address, field_name, heap.first_block, first, because)
+        )
+
+
 def _check_totals(
     heap: Heap,
     blocks: Sequence[HeapBlock],
@@ -205,8 +225,6 @@ def _check_totals(
                 Violation(invariant, heap.address, name, edge, None, "regions are whole pages")
             )
     kept = [*_kept(heap, rules, verdict)]
-    first = blocks[0].address if blocks else 0
-    judge(FIRST, heap.first_block, first, f"the list starts at {first:#x}")
     if not complete:
         verdict.unchecked += [(invariant, "not all blocks are known") for invariant in kept]
         return

@@ -69,7 +69,7 @@ _SPLIT = [
 _OVERFLOW = frozenset({"HEAP001"})
 STOPS = [
     *map(_listed, scenarios().values()),
-    Stop("mixed_overflow", MIXED_THEN_OVERFLOW, 2, options={}, found=_OVERFLOW, thorough=True),
+    Stop("mixed_overflow", MIXED_THEN_OVERFLOW, 2, found=_OVERFLOW, thorough=True),
     Stop("in_a_process", "scenario=processes", 1, "sys_write", {"memory": "32M", "extra": _TWO}),
     Stop(
         "split_ram",

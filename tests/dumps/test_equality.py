@@ -17,10 +17,8 @@ from lab.scenarios import scenarios
 from tests.dumps.stops import CORES, RAW, SMALL, STOPS, Stop, Taken, taken
 from tests.dumps.writers import PAGE, kdump, pages_of_kdump
 
-JUDGED = (
-    "memcheck", "heapcheck --leaks", "frames", "regions", "processes", "layout", "pagewalk --audit", "replay",
-)  # fmt: skip
-"""Every check there is: asked at every stop on every format."""
+JUDGED = ("memcheck", "pagewalk --audit", "replay")
+"""Every check there is: asked at every stop on every format, with what the list of scenarios finds."""
 VARIANTS = (
     "pagewalk g_kernel_heap", "pagewalk &g_kernel_heap", "pagewalk $rsp",
     "pagewalk memory::initialize_memory", "pagewalk '&paging::window_table_'", "pagewalk 0x400000",
@@ -28,6 +26,7 @@ VARIANTS = (
     "whatis g_kernel_heap", "whatis $rsp", "whatis memory::initialize_memory",
 )  # fmt: skip
 """What else is typed where a stop is thorough."""
+THOROUGH = {"elf", "elf_paging", "zlib_flattened", "raw", "small"}
 EVERY_COMMAND = {"elf", "small"}
 """Formats on which every command is asked at every stop."""
 KERNEL = ("--kernel", str(KERNEL_ELF))
@@ -48,8 +47,10 @@ def lines(stop: Stop, form: str) -> list[str]:
     asked = [*JUDGED, *(stop.scenario.findings if stop.scenario else ())]
     if stop.thorough or form in EVERY_COMMAND:
         asked += [command.name for command in commands() if command.name not in CANNOT]
-    if stop.thorough and form != "raw_found":
+    if stop.thorough and form in THOROUGH:
         asked += [line for line in VARIANTS if form not in RAW or "$" not in line]
+    if form == "raw_found" and stop.function:  # which of the spaces a CPU was in, no image tells
+        asked = [line for line in asked if not line.startswith("pagewalk")]
     return list(dict.fromkeys(line.removeprefix("coronel ") for line in asked))
 
 
