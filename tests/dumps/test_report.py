@@ -112,11 +112,11 @@ def test_the_page_tells_what_the_commands_tell(written: Path) -> None:
 
 def test_chromium_shows_it(written: Path, tmp_path: Path) -> None:
     picture = tmp_path / "page.png"
-    command = [*CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1120,1600",
+    command = [*CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1120,2000",
                f"--screenshot={picture}", written.as_uri()]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=100)
     width, height, rows = pixels(picture.read_bytes())
-    assert (width, height) == (1120, 1600)
+    assert (width, height) == (1120, 2000)
     colours = {bytes(row[at : at + 3]) for row in rows for at in range(0, len(row), 3)}
     assert {b"\xb3\x26\x1e", b"\x00\x72\xb2", b"\xff\xff\xff"} <= colours, "verdict, used blocks, paper"
 
