@@ -7,7 +7,9 @@ from itertools import islice
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.commands.walks.words import rights
 from coronel_gdb.errors import CoronelError
+from coronel_gdb.lift.pages import rights_of
 from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.lift.whole import whole_space
 from coronel_gdb.report import Finding
 from model.paging import Translation
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
@@ -38,6 +40,31 @@ def _details(survey: Survey, space: AddressSpace, finding: Finding) -> Iterator[
     else:
         kept = f"the last {len(chronicle.records):,} operations are in the trace"
         yield f"trace    {kept}: `replay` runs them on the model, and names the first one that differs"
+
+
+def placed(survey: Survey, findings: Iterable[Finding]) -> list[Finding]:
+    """The findings; those about a chunk or a page with its frame, and all mappings of that in this space."""
+    findings, space = list(findings), survey.context.space
+    if not findings:
+        return []
+    pages = whole_space(space, progress=survey.context.progress)
+
+    def details(finding: Finding) -> Iterator[str]:
+        found = space.translate(VirtualAddress(finding.subject))
+        if isinstance(found, Translation):
+            where = [
+                f"{virtual:#x} ({rights(rights_of(pages.kinds[index]))})"
+                for virtual, index in islice(pages.mappings_of(found.physical), _SHOWN)
+            ]
+            yield f"frame    {found.physical & -PAGE_BYTES:#x}, it begins at physical {found.physical:#x}"
+            yield f"mapped   {', '.join(where)} of the current space"
+
+    return [
+        replace(finding, details=(*finding.details, *details(finding)))
+        if {"chunk", "page"} & set(finding.data)
+        else finding
+        for finding in findings
+    ]
 
 
 def _mappings(survey: Survey, physical: PhysicalAddress) -> str:

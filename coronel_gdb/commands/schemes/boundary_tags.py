@@ -9,6 +9,7 @@ from coronel_gdb.checks.folding import fold
 from coronel_gdb.commands.command import busy
 from coronel_gdb.commands.heap_views import add_asked, coverage
 from coronel_gdb.commands.roles.role import Role
+from coronel_gdb.commands.surroundings import placed
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.commands.unnamed import figure, note_unnamed
 from coronel_gdb.lift.activity import is_held
@@ -31,6 +32,7 @@ def arena_report(survey: Survey, section: Section, options: argparse.Namespace |
     lifted = lift_chunks(survey, section)
     verdict = lifted.verdict()
     findings, _ = fold(chunk_findings(lifted, verdict))
+    findings = placed(survey, findings)
     report = Report("heapcheck", "", findings=findings, checked=verdict.evaluated)
     blocks, profile = as_blocks(lifted, section)
     free = [

@@ -7,6 +7,7 @@ from coronel_gdb.checks.folding import fold
 from coronel_gdb.checks.runs import run_findings
 from coronel_gdb.commands.command import busy
 from coronel_gdb.commands.roles.role import Role
+from coronel_gdb.commands.surroundings import placed
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.commands.unnamed import note_unnamed
 from coronel_gdb.errors import UsageError
@@ -32,6 +33,7 @@ def runs_report(survey: Survey, section: Section, options: argparse.Namespace | 
     verdict = lifted.verdict(frozenset(tables))
     head = f"{section.symbol}.{section.structures['type'].members['free_list'].name}"
     findings, _ = fold(run_findings(lifted, verdict, head))
+    findings = placed(survey, findings)
     report = Report("frames", "", findings=findings, checked=verdict.evaluated)
     size, free = lifted.rules.page_bytes, len(lifted.pages)
     managed = max(0, runs.end - runs.start) // size
