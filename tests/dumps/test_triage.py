@@ -113,7 +113,7 @@ def test_the_profile_is_that_of_every_dump(dump: Path, capsys: pytest.CaptureFix
     words = ["triage", str(dump), "--kernel", str(KERNEL_ELF)]
     assert main([*words, "--profile", "/none.toml"]) == 2
     said = capsys.readouterr().out
-    assert f"could not check {dump}: cannot read the profile /none.toml: No such file or directory" in said
+    assert f"could not check {dump}: cannot read /none.toml: No such file or directory" in said
 
 
 def test_no_scheduler_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
