@@ -92,7 +92,7 @@ def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
         raise UsageError(f"no command {name}; there are: {', '.join(known)}")
     command = known[name]
     if "--help" in rest or "-h" in rest:
-        return explain(command), ExitCode.CLEAN, False
+        return explain(command, opens_files=command in own), ExitCode.CLEAN, False
     return _checked(command, rest[1:], given, loaded)
 
 

@@ -1,6 +1,6 @@
 """What the command line says about itself: overview, help, completion; and the lines for start-up files."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from coronel_gdb.commands.command import Command, Option
 from coronel_gdb.environment import ROOT
@@ -78,8 +78,15 @@ def overview(known: Collection[Command]) -> str:
     )
 
 
-def explain(command: Command) -> str:
-    """What `coronel COMMAND --help` prints: the command's help as in a debugger, and what is added here."""
+def explain(command: Command, *, opens_files: bool = False) -> str:
+    """What `coronel COMMAND --help` prints: the command's help as in a debugger, and what is added here.
+
+    `opens_files`: it looks at files of its own, and at no target.
+    """
+    if opens_files:
+        (kernel,) = (option for option in OPTIONS if option.name == "--kernel")
+        text, _, example = command.help().rpartition("\n\nexample: ")
+        return "\n".join([text, *_rows([kernel]), "", f"example: {example} --kernel kernel.elf"])
     usage = f"coronel {command.name} (--dump FILE | --qmp SOCKET) --kernel ELF"
     example = command.example.removeprefix("coronel ")
     return "\n".join(
@@ -99,7 +106,7 @@ _coronel() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
     COMPREPLY=()
     case $before in
-        --dump|--qmp|--kernel|--output|-o) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        --dump|--qmp|--kernel|--profile|--output|-o) COMPREPLY=($(compgen -f -- "$word")); return ;;
         --format) COMPREPLY=($(compgen -W "{formats}" -- "$word")); return ;;
         completion) COMPREPLY=($(compgen -W "bash zsh" -- "$word")); return ;;
     esac
@@ -115,6 +122,12 @@ complete -o filenames -F _coronel coronel
 """
 
 
+def _choices(command: Command) -> Iterator[str]:
+    """The words that its arguments can be."""
+    for option in command.by_place():
+        yield from option.choices
+
+
 def completion(shell: str, known: Collection[Command], formats: Iterable[str]) -> str:
     """A script for bash, or for zsh by its emulation of bash's; made from the commands' options."""
     if shell not in ("bash", "zsh"):
@@ -122,7 +135,8 @@ def completion(shell: str, known: Collection[Command], formats: Iterable[str]) -
     surface = [option.name for option in OPTIONS]
     cases = [
         f'        {command.name}) COMPREPLY=($(compgen -W "'
-        f'{" ".join(dict.fromkeys([*command.option_names(), *surface, "--help"]))}" -- "$word")) ;;'
+        f'{" ".join(dict.fromkeys([*_choices(command), *command.option_names(), *surface, "--help"]))}" '
+        f'-- "$word")) ;;'
         for command in known
     ]
     names = " ".join([*(command.name for command in known), *PRINTED])

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,11 @@ Look = Callable[[str, str | None], Looked]
 """(dump, kernel) → what came of it; a function that another process can find by its name."""
 
 
-def look(path: str, kernel: str | None) -> Looked:
-    """Check one dump; it never raises, because one bad dump must not end the others' checks."""
+def look(path: str, kernel: str | None, profile: str | None = None) -> Looked:
+    """Check one dump; it never raises, because one bad dump must not end the others' checks.
+
+    `profile` is the file that says what is what in the kernel, where one is named.
+    """
     from coronel_gdb.backends.dump_host import DumpTarget  # here: every command line imports this module
     from coronel_gdb.checks.signature import cause
     from coronel_gdb.commands import memcheck
@@ -48,6 +52,7 @@ def look(path: str, kernel: str | None) -> Looked:
         if target.kernel() is None:
             return Looked(path, error="no kernel in it: name the kernel with --kernel KERNEL.elf")
         context = Context(target, added=loaded.added)
+        context.profile_file = Path(profile) if profile else None
         found = memcheck.run(context, memcheck.COMMAND.parse([]))
         if not found.checked:
             why = found.not_checked[0].why if found.not_checked else "nothing could be checked"
@@ -109,12 +114,13 @@ def run(options: argparse.Namespace, kernel: Path | None) -> Report:
     if not paths:
         raise UsageError(f"triage: no file in {', '.join(options.dumps)}")
     elf = str(kernel) if kernel else None
+    looks = partial(look, profile=options.profile)
     cores = len(os.sched_getaffinity(0))
     if options.scheduler is not None:
-        looked, where = _on_cluster(options.scheduler, paths, elf)
+        looked, where = _on_cluster(options.scheduler, paths, elf, looks)
     else:
         workers = min(cores, len(paths))
-        looked, where = list(on_cores(paths, elf, workers, look)), f"{workers} processes"
+        looked, where = list(on_cores(paths, elf, workers, looks)), f"{workers} processes"
     return grouped(looked, where)
 
 
@@ -163,7 +169,9 @@ def _alone(path: str, kernel: str | None, look: Look) -> Looked:
     return found or Looked(path, error="the process that looked at it died (out of memory?)")
 
 
-def _on_cluster(address: str, paths: Sequence[str], kernel: str | None) -> tuple[list[Looked], str]:
+def _on_cluster(
+    address: str, paths: Sequence[str], kernel: str | None, look: Look
+) -> tuple[list[Looked], str]:
     """On a Dask cluster whose workers see the same files and have coronel-gdb installed."""
     try:
         from distributed import Client

@@ -279,6 +279,14 @@ def test_a_structure_without_a_name_is_called_by_its_variable(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout
 
 
+def test_its_help_asks_for_no_dump(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--dump" not in said
+    assert "--kernel ELF" in said
+    assert said.endswith("\nexample: coronel profile check mine.toml --kernel kernel.elf\n")
+
+
 def test_the_document_names_both_commands() -> None:
     text = (ROOT / "docs" / "profiles.md").read_text()
     for line in ("coronel profile new --kernel", "coronel profile check "):

@@ -139,6 +139,8 @@ def test_completion_completes() -> None:
         ("pagewalk --au", "--audit"),
         ("frames --dum", "--dump"),
         ("frames --format j", "json"),
+        ("profile ch", "check"),
+        ("profile check --kern", "--kernel"),
     ]:
         text = f"{script}\n{ask.format(words=words)}"
         done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)

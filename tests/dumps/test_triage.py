@@ -15,7 +15,7 @@ from coronel_gdb.backends.triage import Looked, look, on_cores
 from coronel_gdb.checks.signature import cause, signature
 from coronel_gdb.cli import main
 from coronel_gdb.report import Finding
-from lab.paths import ROOT
+from lab.paths import KERNEL_ELF, ROOT
 from lab.stopped import BOOT_SECONDS, at_checkpoint
 
 OVERFLOWS = {"overflow_1": "seed=42 ops=400", "overflow_2": "seed=7 ops=300"}
@@ -107,6 +107,13 @@ def test_a_cluster_finds_the_same(crashes: Path, capsys: pytest.CaptureFixture[s
         local[key] for key in ("findings", "not_checked", "tables")
     ]
     assert "cluster at tcp://" in clustered["facts"]["looked at by"]
+
+
+def test_the_profile_is_that_of_every_dump(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["triage", str(dump), "--kernel", str(KERNEL_ELF)]
+    assert main([*words, "--profile", "/none.toml"]) == 2
+    said = capsys.readouterr().out
+    assert f"could not check {dump}: cannot read /none.toml: No such file or directory" in said
 
 
 def test_no_scheduler_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
