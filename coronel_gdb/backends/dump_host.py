@@ -3,18 +3,19 @@
 import shutil
 import tempfile
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from coronel_gdb.backends.kernel_file import KernelFile, judge_top_table
+from coronel_gdb.backends.kernel_file import KernelFile, OfKernelFile, judge_top_table
 from coronel_gdb.dumps.dump import Dump, DumpMemory
 from coronel_gdb.dumps.raw import RawMemory, find_top_table
 from coronel_gdb.dumps.reader import DumpReader
 from coronel_gdb.dumps.recognise import open_dump
 from coronel_gdb.errors import CoronelError, TargetError, UsageError
 from coronel_gdb.protocols import PhysicalMemory
-from model.types import PhysicalAddress, VirtualAddress
+from model.types import PhysicalAddress
 
 _CR0 = 1 << 31 | 1 << 16 | 1  # PG, WP, PE
 _CR4 = 1 << 5  # PAE
@@ -24,7 +25,7 @@ _QEMU_BITS = (
 _EFER = 1 << 11 | 1 << 10 | 1 << 8  # NXE, LMA, LME
 
 
-class DumpTarget:
+class DumpTarget(OfKernelFile):
     """A `Target` that stopped for ever when the dump was taken.
 
     `readers` are those of other formats than the tool's own. `DumpError` when the file cannot be used,
@@ -96,18 +97,6 @@ class DumpTarget:
         must_map = file.segments[0].virtual if file is not None and file.segments else None
         return find_top_table(memory, must_map, lambda root: judge_top_table(file, self.memory, root))
 
-    def symbol(self, name: str) -> VirtualAddress | None:
-        """From the kernel file's symbol table."""
-        return self._kernel.symbol(name)
-
-    def evaluate(self, expression: str) -> int:
-        """Numbers, registers and symbols; there is no debugger to ask."""
-        return self._kernel.evaluate(expression)
-
-    def kernel(self) -> Path | None:
-        """The file behind `--kernel`."""
-        return self._kernel.path
-
     def facts(self) -> Sequence[tuple[str, str]]:
         """The dump, its format, its CPUs, and what was inferred."""
         dump = self.dump
@@ -140,6 +129,27 @@ class DumpTarget:
         except CoronelError:
             return "-"  # the row `paging` of `coronel status` says why
         return f"the top table {root:#x}: it maps the kernel best of {count} that may be one"
+
+
+class OnCore(ABC):
+    """Mixed into a debugger's target that has a core of QEMU open: memory and registers are the file's.
+
+    A debugger shows the segments as virtual memory and no control registers.
+    """
+
+    @property
+    @abstractmethod
+    def core(self) -> DumpTarget:
+        """The file, as seen from the selected CPU."""
+
+    @property
+    def memory(self) -> PhysicalMemory:
+        """Physical memory, out of the file."""
+        return self.core.memory
+
+    def register(self, name: str) -> int:
+        """A register of the selected CPU, control registers too."""
+        return self.core.register(name)
 
 
 class _Route:

@@ -12,48 +12,35 @@ from pathlib import Path
 
 import gdb
 
-from coronel_gdb.backends.dump_host import DumpTarget
+from coronel_gdb.backends.dump_host import DumpTarget, OnCore
 from coronel_gdb.backends.gdb_host import GdbTarget
 from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.errors import TargetError
-from coronel_gdb.protocols import PhysicalMemory
 
 _CORE = re.compile(r"^Local core dump file:\s+`(.*)', file type ", re.M)
 
 
-class CoreTarget(GdbTarget):
+class CoreTarget(OnCore, GdbTarget):
     """The core that GDB has open; the selected thread is the CPU."""
 
     @cached_property
-    def _dump(self) -> DumpTarget:
+    def core(self) -> DumpTarget:
+        """The file that the debugger has open."""
         found = _CORE.search(gdb.execute("info files", to_string=True))
         thread = gdb.selected_thread()
         if found is None or thread is None:
             raise TargetError("GDB does not say which core file it has open: `target core FILE`")
         return DumpTarget(Path(found[1]), self.kernel(), cpu=thread.num - 1)
 
-    @property
-    def memory(self) -> PhysicalMemory:
-        """Physical memory, out of the file."""
-        return self._dump.memory
-
-    def register(self, name: str) -> int:
-        """A register of the selected CPU, control registers too, which GDB does not show for a core."""
-        return self._dump.register(name)
-
-    def physical_bits(self) -> int | None:
-        """MAXPHYADDR, as of any dump."""
-        return self._dump.physical_bits()
-
     def evaluate(self, expression: str) -> int:
         """GDB's value where GDB sees virtual memory; else what can be said without it."""
-        if self._dump.dump.physical_addresses:
-            return self._dump.evaluate(expression)
+        if self.core.dump.physical_addresses:
+            return self.core.evaluate(expression)
         return super().evaluate(expression)
 
     def facts(self) -> Sequence[tuple[str, str]]:
         """GDB's version, and what is said about any dump."""
-        return [("debugger", f"GDB {gdb.VERSION}"), *self._dump.facts()]
+        return [("debugger", f"GDB {gdb.VERSION}"), *self.core.facts()]
 
 
 def current_target(kept: KeptRoute) -> GdbTarget:

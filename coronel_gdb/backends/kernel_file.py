@@ -75,6 +75,24 @@ class KernelFile:
                 raise KernelError(f"{self.file.path} is not the kernel in this memory: it is another build")
 
 
+class OfKernelFile:
+    """Mixed into a target without a debugger: its symbols and expressions are those of the kernel's file."""
+
+    _kernel: KernelFile
+
+    def symbol(self, name: str) -> VirtualAddress | None:
+        """From the kernel file's symbol table."""
+        return self._kernel.symbol(name)
+
+    def evaluate(self, expression: str) -> int:
+        """Numbers, registers and symbols; there is no debugger to ask."""
+        return self._kernel.evaluate(expression)
+
+    def kernel(self) -> Path | None:
+        """The file behind `--kernel`."""
+        return self._kernel.path
+
+
 def same_bytes(file: SymbolFile, segment: LoadSegment, space: AddressSpace) -> bool | None:
     """Whether a constant segment begins in memory as in the file; None when that cannot be said."""
     expected = file.bytes_of(segment)[:_SAMPLE_BYTES]

@@ -12,42 +12,29 @@ from pathlib import Path
 
 import lldb
 
-from coronel_gdb.backends.dump_host import DumpTarget
+from coronel_gdb.backends.dump_host import DumpTarget, OnCore
 from coronel_gdb.backends.lldb_host import LldbTarget, lldb_version
-from coronel_gdb.protocols import PhysicalMemory
 
 _PLUGIN = "elf-core"
 
 
-class CoreTarget(LldbTarget):
+class CoreTarget(OnCore, LldbTarget):
     """The core that LLDB has open; the selected thread is the CPU."""
 
     @cached_property
-    def _dump(self) -> DumpTarget:
+    def core(self) -> DumpTarget:
+        """The file that the debugger has open."""
         process = self.process
         path = Path(process.GetCoreFile().fullpath)
         return DumpTarget(path, self.kernel(), cpu=process.GetSelectedThread().GetIndexID() - 1)
 
-    @property
-    def memory(self) -> PhysicalMemory:
-        """Physical memory, out of the file."""
-        return self._dump.memory
-
-    def register(self, name: str) -> int:
-        """A register of the selected CPU, control registers too, which LLDB does not show for a core."""
-        return self._dump.register(name)
-
-    def physical_bits(self) -> int | None:
-        """MAXPHYADDR, as of any dump."""
-        return self._dump.physical_bits()
-
     def evaluate(self, expression: str) -> int:
         """What can be said without LLDB, which shows variables as the kernel's file has them."""
-        return self._dump.evaluate(expression)
+        return self.core.evaluate(expression)
 
     def facts(self) -> Sequence[tuple[str, str]]:
         """LLDB's version, and what is said about any dump."""
-        return [("debugger", lldb_version()), *self._dump.facts()]
+        return [("debugger", lldb_version()), *self.core.facts()]
 
 
 def current_target(debugger: "lldb.SBDebugger") -> LldbTarget:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from coronel_gdb.backends.kernel_file import KernelFile
+from coronel_gdb.backends.kernel_file import KernelFile, OfKernelFile
 from coronel_gdb.backends.qemu_memory import Monitor, ProcessMemory, RamMap, ram_map
 from coronel_gdb.backends.qmp import Qmp
 from coronel_gdb.errors import CoronelError, ReadFault, TargetError, UsageError
 from coronel_gdb.protocols import PhysicalMemory
-from model.types import PhysicalAddress, VirtualAddress
+from model.types import PhysicalAddress
 
 _REGISTER = re.compile(r"\b([A-Z][A-Z0-9]{1,4}) *= *([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
 _WORDS = re.compile(r"0x([0-9a-f]{16})")
@@ -20,7 +20,7 @@ _PROBES = 3
 _RUNNING = "read without stopping it: a structure may be in the middle of a change"
 
 
-class QemuTarget:
+class QemuTarget(OfKernelFile):
     """The machine behind a QMP socket. Registers are read once, so all that one command says agrees."""
 
     long_answers = True
@@ -80,18 +80,6 @@ class QemuTarget:
     def monitor(self, command: str) -> str:
         """What the monitor answers as seen from the chosen CPU."""
         return self._qmp.human(command, self._cpu)
-
-    def symbol(self, name: str) -> VirtualAddress | None:
-        """From the kernel file's symbol table."""
-        return self._kernel.symbol(name)
-
-    def evaluate(self, expression: str) -> int:
-        """Numbers, registers and symbols; there is no debugger to ask."""
-        return self._kernel.evaluate(expression)
-
-    def kernel(self) -> Path | None:
-        """The file behind `--kernel`."""
-        return self._kernel.path
 
     def facts(self) -> Sequence[tuple[str, str]]:
         """QEMU's version and what the guest does."""
