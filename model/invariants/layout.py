@@ -185,8 +185,9 @@ def check_kernel_pages(kernel: Space, areas: Sequence[Area]) -> list[Violation]:
 
 def _known(missing: Sequence[tuple[int, int]], kernel: Space) -> Iterator[tuple[int, int]]:
     """Those of the ranges, or parts of them, of which it is known that they are not mapped."""
+    # The top table, which nothing refers to, leads to both halves.
     hidden = [
-        (int(bad.virtual), bad.virtual + bad.span_bytes)
+        (int(bad.virtual), bad.virtual + bad.span_bytes if bad.entry_address is not None else 1 << 64)
         for bad in kernel.bad
         if bad.reason is FaultReason.UNREADABLE
     ]
