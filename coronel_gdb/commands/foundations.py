@@ -56,6 +56,8 @@ def boot_findings(survey: Survey, report: Report) -> list[Finding]:
             report.not_checked.append(Absent(boot.RING.formula, "busy: a record is being written"))
         else:
             violations += boot.check_ring(known.ring, known.placed, known.end)
+            if known.ring.unread:
+                report.not_checked.append(Absent(boot.RING.formula, "its records cannot be read"))
     if known.locked > _HELD:
         violations.append(locks.damaged(known.ring.address, known.ring.address, known.locked))
     violations += _device_violations(survey)

@@ -1,9 +1,9 @@
 """The variables that the boot fixed for good, with the memory map and what the trace says of itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from coronel_gdb.errors import CoronelError, KernelError
+from coronel_gdb.errors import CoronelError, KernelError, ReadFault
 from coronel_gdb.lift.boot_map import read_map
 from coronel_gdb.lift.frames import manager_at
 from coronel_gdb.lift.pointer import image_u64
@@ -51,14 +51,12 @@ def read_boot_variables(
     placement = found["placement"][1]
     nodes = manager and linear_physical(manager.nodes) + manager.node_count * profile.frames.node.size_bytes
     end = placement if placement == nodes else placed.end
-    ring = Ring(
-        address,
-        values["ring"],
-        values["capacity"],
-        values["next"],
-        _record(space, values, values["next"] - 1),
-        _record(space, values, values["next"]),
-    )
+    ring = Ring(address, values["ring"], values["capacity"], values["next"])
+    try:
+        newest, following = (_record(space, values, values["next"] - back) for back in (1, 0))
+        ring = replace(ring, newest=newest, following=following)
+    except ReadFault:
+        ring = replace(ring, unread=True)
     return BootVariables(found, boot, ring, placed, end, manager, values["locked"])
 
 
@@ -99,13 +97,10 @@ def _manager(space: AddressSpace, profile: ResolvedProfile, placed: Placed) -> F
 
 
 def _record(space: AddressSpace, values: Mapping[str, int], number: int) -> int | None:
-    """The sequence number in the place of a record; None where that is empty, or cannot be read."""
+    """The sequence number in the place of a record; None where that is empty; `ReadFault`."""
     capacity = values["capacity"]
     if number < 0 or not capacity:
         return None
     at = values["ring"] + number % capacity * TRACE_RECORD.size_bytes
-    try:
-        data = space.read(VirtualAddress(at % (1 << 64)), TRACE_RECORD.size_bytes)
-    except CoronelError:
-        return None
+    data = space.read(VirtualAddress(at % (1 << 64)), TRACE_RECORD.size_bytes)
     return TRACE_RECORD.read(data, "sequence") if TRACE_RECORD.read(data, "what") else None

@@ -12,7 +12,7 @@ from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import ListProfile, Structure
 from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
-from model.invariants.frames import check_frames, sound_verdict
+from model.invariants.frames import END, check_frames, sound_verdict
 from model.records import FrameManager, FrameNode
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress, is_aligned
 
@@ -35,6 +35,8 @@ class LiftedFrames:
     others: list[FrameNode] = field(default_factory=list)
     stop: int = 0
     sound: SoundFrames | None = None
+    lost: str = ""
+    """Why `stop` could not be read, where it lies in memory that the target does not have."""
 
     @property
     def count(self) -> int:
@@ -82,9 +84,13 @@ class LiftedFrames:
         """The list against all its invariants."""
         if self.sound:
             return sound_verdict(self.sound.count)
-        return check_frames(
+        verdict = check_frames(
             self.manager, self.nodes, self.node_bytes, stop=self.stop, listed_elsewhere=self.others
         )
+        if self.lost:
+            verdict.violations = [found for found in verdict.violations if found.invariant is not END]
+            verdict.unchecked.append((END, f"node {self.stop:#x}: {self.lost}"))
+        return verdict
 
 
 def lift_frames(
@@ -122,6 +128,8 @@ def follow_frames(
             last = base + len(data) - size
         if at in seen or not is_aligned(at, 8) or not base <= at <= last:
             lifted.stop = at
+            lost = (run for run in image.unreadable if run.lost and run.start < at + size and at < run.end)
+            lifted.lost = next((run.reason for run in lost), "")
             break
         seen.add(at)
         node = at

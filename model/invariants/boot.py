@@ -63,7 +63,7 @@ class Ring:
     """The trace's description of itself, at `address`.
 
     `newest` and `following` are the sequence numbers of the records where the last one was written and where
-    the next one goes, None where there is none.
+    the next one goes, None where there is none; `unread` says that these places could not be read.
     """
 
     address: int
@@ -72,6 +72,7 @@ class Ring:
     next: int
     newest: int | None = None
     following: int | None = None
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ def check_ring(ring: Ring, where: Placed, end: int) -> list[Violation]:
             address,
             "the fourth allocation of the boot" if address else "there is no trace",
         )
-    elif not violations:
+    elif not violations and not ring.unread:
         oldest = ring.next - ring.capacity
         for place, number, wanted in (
             ("the last record", ring.newest, ring.next - 1 if ring.next and ring.capacity else None),

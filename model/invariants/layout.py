@@ -1,6 +1,6 @@
 """Invariants of the kernel's address space as a whole: the table of docs/spec.md §2, run by run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,7 @@ from model.address_space import (
 )
 from model.invariants.base import Invariant, Violation
 from model.page_entry import CACHE_DISABLE, WRITE_THROUGH
+from model.paging import FaultReason
 from model.spaces import MappedRun, Space
 from model.types import LARGE_PAGE_BYTES, PAGE_BYTES, align_up, is_aligned
 
@@ -176,10 +177,29 @@ def check_kernel_pages(kernel: Space, areas: Sequence[Area]) -> list[Violation]:
     for number, area in enumerate(allowed):
         if reached[number] < area.end:
             missing[number].append((reached[number], area.end))
-        for start, end in missing[number] if area.linear else ():
+        for start, end in _known(missing[number], kernel) if area.linear else ():
             because = f"{(end - start) // PAGE_BYTES} pages from there, of [{area.start:#x}, {area.end:#x})"
             violations.append(Violation(MISSING, start, area.name, 0, end - start, because))
     return violations
+
+
+def _known(missing: Sequence[tuple[int, int]], kernel: Space) -> Iterator[tuple[int, int]]:
+    """Those of the ranges, or parts of them, of which it is known that they are not mapped."""
+    # The top table, which nothing refers to, leads to both halves.
+    hidden = [
+        (int(bad.virtual), bad.virtual + bad.span_bytes if bad.entry_address is not None else 1 << 64)
+        for bad in kernel.bad
+        if bad.reason is FaultReason.UNREADABLE
+    ]
+    for first, end in missing:
+        at = first
+        for low, high in sorted(hidden):
+            if low < end and at < high:
+                if at < low:
+                    yield at, low
+                at = max(at, high)
+        if at < end:
+            yield at, end
 
 
 def _in_area(run: MappedRun, start: int, area: Area) -> list[Violation]:

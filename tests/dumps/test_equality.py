@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 
+from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.cli import main
+from coronel_gdb.commands import memcheck
+from coronel_gdb.commands.command import Context
+from coronel_gdb.lift.recorded import RecordedTarget
 from coronel_gdb.plugins import commands
 from lab.gdbmi import Gdb
 from lab.paths import GDB_SCRIPT, KERNEL_ELF
 from lab.scenarios import scenarios
+from model.types import PhysicalAddress
 from tests.dumps.stops import CORES, RAW, SMALL, STOPS, Stop, Taken, taken
-from tests.dumps.writers import PAGE, kdump, pages_of_kdump
+from tests.dumps.writers import PAGE, elf_core, qemu_note
 
 JUDGED = ("memcheck", "pagewalk --audit", "replay")
 """Every check there is: asked at every stop on every format, with what the list of scenarios finds."""
@@ -171,29 +176,45 @@ def check_top_table_by_sight(dumps: Taken, capsys: pytest.CaptureFixture[str]) -
 
 def check_damaged_dumps(dumps: Taken, capsys: pytest.CaptureFixture[str]) -> None:
     """What a dump has lost is said; what is left of it tells nothing that the machine does not."""
-    live = dumps.alive("memcheck")
-    known = {found["code"] for found in live["findings"]}
-    head, pages = pages_of_kdump(dumps.files["zlib"].read_bytes())
-    heap = json.loads(dumps.stopped.gdb.console("pagewalk g_kernel_heap->first_block_ --json"))
-    page = int(heap["facts"]["physical"], 16) // PAGE
     damaged = dumps.files["zlib"].with_name("damaged")
-    cases = [("excluded", kdump(head, pages, "zlib", excluded={page, page + 1}))]
     for form in ("elf", "elf_paging", "zlib", "zlib_flattened", "raw", "small"):
         whole = dumps.files[form].read_bytes()
-        cases += [(f"{form} cut", whole[: len(whole) * part // 64]) for part in (0, 1, 2, 3, 20, 63)]
-    for name, data in cases:
-        damaged.write_bytes(data)
-        options = options_of(name.split()[0], dumps)
-        report = post_mortem(capsys, "memcheck", damaged, *options)
-        if "error" in report:
-            assert report["exit_code"] == 2, name
-        elif comparable("memcheck", report) != comparable("memcheck", live):
-            assert report["not_checked"], name
-            assert {found["code"] for found in report["findings"]} <= known, name
+        for part in (0, 1, 2, 3, 20, 63):
+            damaged.write_bytes(whole[: len(whole) * part // 64])
+            judge_damaged(dumps, post_mortem(capsys, "memcheck", damaged, *options_of(form, dumps)), form)
+
+
+def check_lost_pages(dumps: Taken, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for pages left out, one at a time, of those that the checks read."""
+    target = DumpTarget(dumps.files["elf"], KERNEL_ELF)
+    recorded = RecordedTarget(target, None)
+    memcheck.run(Context(recorded), memcheck.COMMAND.parse([]))
+    size = max(end for _, end in target.dump.memory.ranges() if end < 1 << 31)
+    notes = qemu_note(target.dump.cpus[0].registers)
+    whole = target.memory.read(PhysicalAddress(0), size)
+    damaged = dumps.files["elf"].with_name("damaged")
+    for page in sorted(recorded.memory.pages)[::7]:
+        start, end = page * PAGE, page * PAGE + PAGE
+        if end < size:
+            parts = [(0, whole[:start], start), (start, b"", PAGE), (end, whole[end:], size - end)]
+            damaged.write_bytes(elf_core([(at, at, data, length) for at, data, length in parts], notes))
+            report = post_mortem(capsys, "memcheck", damaged, *KERNEL)
+            judge_damaged(dumps, report, f"page {page:#x}")
+            assert "error" in report or report["not_checked"], page
+
+
+def judge_damaged(dumps: Taken, report: dict[str, Any], name: str) -> None:
+    live = dumps.alive("memcheck")
+    if "error" in report:
+        assert report["exit_code"] == 2, name
+    elif comparable("memcheck", report) != comparable("memcheck", live):
+        assert report["not_checked"], name
+        known = {found["code"] for found in live["findings"]}
+        assert {found["code"] for found in report["findings"]} <= known, name
 
 
 OF_ONE_STOP = {
-    "mixed_overflow": (check_top_table_by_sight, check_damaged_dumps),
+    "mixed_overflow": (check_top_table_by_sight, check_damaged_dumps, check_lost_pages),
     "processes": (check_top_table_by_sight,),
     "smp": (check_each_cpu,),
 }
