@@ -17,6 +17,7 @@ from lab.programs import modules
 from lab.scenarios import scenarios
 
 ALARM = "FALSE ALARM"
+WHOLE = "stops of which everything was checked"
 LONG = {
     "mixed": "seed={seed} ops=40000000",
     "rapid": "seed={seed} ops=40000000",
@@ -72,4 +73,5 @@ def look(context: Context, where: str) -> Counter[str]:
             said[f"could not check: {name}: {absent.what}: {absent.why}"] += 1
         if not report.findings and not report.not_checked:
             said["clean"] += 1
+            said[WHOLE] += name == "memcheck"
     return said
