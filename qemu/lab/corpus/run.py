@@ -52,7 +52,7 @@ def look_at(name: str, count: int, seed: int) -> tuple[int, Counter[str]]:
     said: Counter[str] = Counter()
     stops = 0
     with _numpy_or_not(seed):
-        for outcome in clean.stops(name, Random(f"{seed} {name}"), count):
+        for outcome in clean.stops(name, Random(f"{seed} {name}"), count, at_rest=seed // 2 % 2 == 1):
             said.update(outcome)
             stops += 1
             for text in outcome:
@@ -134,8 +134,9 @@ def main(arguments: Sequence[str] = ()) -> int:
             head = f"`make corpus CASES=0 BUGS=0 CLEAN={options.clean} CORPUS_SEED={options.seed}`:"
             figures = (
                 f"- {stops:,} random stops of healthy kernels ({', '.join(clean.LONG)}): "
-                f"{sum(said[alarm] for alarm in alarms):,} false alarms; {said['clean']:,} reports without a "
-                f"finding over all there is, {busy:,} rows of what could not be checked in the others"
+                f"{sum(said[alarm] for alarm in alarms):,} false alarms; "
+                f"{said[clean.WHOLE]:,} {clean.WHOLE}, in the reports of the others "
+                f"{busy:,} rows of what was being changed or could not be checked"
             )
             _tell("healthy", [head, "", figures], keep=options.write)
             print("\n".join([*alarms, *(f"{n:,} {text}" for text, n in said.most_common(_SHOWN))]))
