@@ -297,6 +297,14 @@ def test_lldb_gives_the_same_report(loaded: Stopped) -> None:
         assert json.loads(lldb.console("heapcheck --json")) == loaded.report("heapcheck", 0)
 
 
+def test_a_snapshot_of_the_same_stop_differs_in_nothing(loaded: Stopped, tmp_path: Path) -> None:
+    stop = tmp_path / "stop.snapshot"
+    loaded.gdb.console(f"snapshot save {stop}", 60)
+    report = loaded.report(f"snapshot diff {stop}", 0)
+    assert report["summary"].startswith("all structures are equal"), report
+    assert report["not_checked"] == []
+
+
 def test_its_profile_misses_nothing() -> None:
     older_profile = resources.files(profiles) / "coronel-older.toml"
     with redirect_stdout(StringIO()) as shown:

@@ -150,16 +150,16 @@ def take(context: Context) -> Stop:
         pass
     for process in survey.listed.processes:
         lift_list(process.memory.mmap, space, profile.regions.node)
-    heap = read_heap(inner.target, space, profile.heap)
     lifted = Survey(context).heap  # not by the recorder: the data of blocks is not kept
     wanted = {int(block.address) for block in lifted.all_blocks(profile.heap)} | _expected(side, recorder)
     pages = sorted((run.virtual, run.physical, run.size_bytes) for run in survey.spaces.kernel.runs)
     _keep_headers(recorder, lifted.image, wanted, pages, profile.heap.rules.header_bytes)
     blank = []
-    for virtual, physical, size in pages:
-        low, high = max(virtual, heap.heap_start), min(virtual + size, heap.heap_end)
-        if low < high:
-            blank.append((physical + low - virtual, physical + high - virtual))
+    for start, end in lifted.extents(profile.heap.rules):
+        for virtual, physical, size in pages:
+            low, high = max(virtual, start), min(virtual + size, end)
+            if low < high:
+                blank.append((physical + low - virtual, physical + high - virtual))
     if Side(context.on(context.target), "now").progress() != side.progress():
         raise TargetError("the guest runs, and its structures change while they are read: `stop` it first")
     return Stop(

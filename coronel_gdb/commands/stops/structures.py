@@ -100,6 +100,9 @@ class Structures:
 
     def _frame_nodes(self) -> Iterator[tuple[str, int, bytes, str]]:
         lifted, node = self._side.survey.frames, self._side.context.profile.frames.node
+        if not lifted.manager.node_count:  # no array: nodes that were placed one by one
+            yield from (self._read("node of a free frame", each.node, node) for each in lifted.nodes)
+            return
         chunk = lifted.image.chunk(lifted.manager.nodes)
         if chunk is None:
             raise ReadFault("virtual", lifted.manager.nodes, node.size_bytes, "not readable")
@@ -110,6 +113,8 @@ class Structures:
 
     def _processes(self) -> Iterator[tuple[str, int, bytes, str]]:
         profile = self._side.context.profile.processes
+        if "processes" in self._side.context.profile.lacks:
+            return
         if profile is None:
             raise KernelError(self._side.context.profile.no_processes)
         for process in self._side.survey.listed.processes:
