@@ -1,5 +1,6 @@
 """Free pages damaged one word at a time, and what leads to them: found each time, and named where it lies."""
 
+import json
 import random
 from collections.abc import Iterator
 
@@ -62,10 +63,8 @@ def test_what_leads_there(sound: Stopped, variable: str) -> None:
     was = sound.gdb.evaluate(variable)
     for word in (0, 7, U64, was ^ 1 << 40, was ^ 1 << 20, was + 8):
         sound.gdb.console(f"set var {variable} = {word}")
-        code = sound.gdb.evaluate("0") + int(
-            sound.gdb.console("frames --json", 60).split('"exit_code": ')[1][0]
-        )
-        slightly_more = variable == TOP and word == was + 8  # no page more
-        assert code == 0 if slightly_more else code in (1, 2)
+        code = json.loads(sound.gdb.console("frames --json", 60))["exit_code"]
+        no_page_more = variable == TOP and word == was + 8
+        assert code == 0 if no_page_more else code in (1, 2)
     sound.gdb.console(f"set var {variable} = {was}")
     assert sound.report("frames", 0)["findings"] == []
