@@ -53,6 +53,7 @@ _LEADS_TO: Mapping[str, frozenset[str]] = {
     "RUN003": frozenset({"RUN004", "RUN005"}),
     "CHUNK006": frozenset({"CHUNK010"}),
     "CHUNK009": frozenset({"CHUNK010"}),
+    "CHUNK011": frozenset({"CHUNK005", "CHUNK008", "CHUNK009", "CHUNK010"}),
     "PROC002": frozenset({"PROC003"}),
 }
 _WHOLE = frozenset(
@@ -75,6 +76,7 @@ _WHOLE = frozenset(
         "RUN003",
         "CHUNK006",
         "CHUNK009",
+        "CHUNK011",
     }
 )
 

@@ -173,6 +173,8 @@ class _Walker:
     def run(self) -> None:
         lifted, at = self.lifted, self.arena.start
         before: Chunk | None = None
+        if at >= self.arena.end:
+            lifted.end = f"nothing lies between the arena's start {at:#x} and its end {self.arena.end:#x}"
         while at < self.arena.end:
             chunk = self.chunk_at(at)
             if chunk is None:

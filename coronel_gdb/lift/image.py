@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 
 from coronel_gdb.lift.space import AddressSpace, Run
 from model.types import VirtualAddress
@@ -30,6 +31,19 @@ class Image:
             readable_to = run.end
         # Joined once: growing a buffer of 100 MB run by run costs more than judging it.
         self._chunks = [part[0] if len(part) == 1 else b"".join(part) for part in parts]
+
+    def holes(self) -> Iterator[Run]:
+        """The unreadable runs, neighbours joined; of those the first one's reason."""
+        hole: Run | None = None
+        for run in self.unreadable:
+            if hole is not None and hole.end == run.start:
+                hole = replace(hole, end=run.end)
+                continue
+            if hole is not None:
+                yield hole
+            hole = run
+        if hole is not None:
+            yield hole
 
     def chunks(self) -> Iterator[tuple[int, bytes]]:
         """Start and bytes of every readable chunk, in ascending order."""

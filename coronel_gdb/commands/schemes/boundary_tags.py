@@ -58,7 +58,7 @@ def arena_report(survey: Survey, section: Section, options: argparse.Namespace |
     note_unnamed(report, section, arena, verdict.unkept)
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
-        Absent(f"heap memory {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.unreadable
+        Absent(f"heap memory {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.holes()
     ]
     if options is not None:
         add_asked(survey, blocks, report, options, profile)

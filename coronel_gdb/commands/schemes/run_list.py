@@ -76,7 +76,7 @@ def page_tables(survey: Survey) -> list[int]:
 def _unread(lifted: LiftedRuns, report: Report) -> None:
     """Pages that nobody could look at."""
     report.not_checked += [
-        Absent(f"pages {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.unreadable
+        Absent(f"pages {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.holes()
     ]
     if lifted.image.end < lifted.runs.end:
         why = "that is more than is read at once"
