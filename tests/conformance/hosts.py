@@ -201,5 +201,5 @@ UNLIKE: dict[str, dict[str, str]] = {
 }
 """Host → part of a line → why that host cannot answer it as the others do; nothing for a debugger."""
 
-PROVENANCE = {"debugger", "target", "memory", "python", "dump", "qmp", "format", "cpus", "efer"}
+PROVENANCE = {"debugger", "target", "memory", "python", "dump", "qmp", "format", "cpus", "efer", "addresses"}
 """Facts of `coronel status` that say where an answer comes from, so they differ by intent."""
