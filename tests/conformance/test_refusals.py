@@ -1,5 +1,6 @@
 """Where there is nothing to check, every debugger says so in the same words, with exit code 2."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -139,6 +140,9 @@ def test_a_running_target(machine: Machine) -> None:
         other.attach(machine.gdb_socket, KERNEL_ELF)
         other.asynchronous(on=True)
         other.console("process continue")
+        deadline = time.monotonic() + BOOT_SECONDS  # LLDB's own thread notes it, a little later
+        while other.state() != "running" and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert other.state() == "running"
         assert words(InLldb(other), list(said)) == said
         other.console("process interrupt")

@@ -15,6 +15,9 @@ from lab.paths import KERNEL_ELF
 from tests.conformance.hosts import DEBUGGERS, DUMPS, LIVE, PROVENANCE, UNLIKE, Answer, Host, OnTarget
 from tests.conformance.stops import STOPS, Stop, standing
 
+pytestmark = pytest.mark.timeout(600)
+"""The first test of a stop waits for the answers of all hosts."""
+
 VALUE = "g_kernel_heap"
 TABLE = "paging::kernel_directory_"
 MORE = [
