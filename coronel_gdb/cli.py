@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from coronel_gdb.backends.dump_host import DumpTarget
     from coronel_gdb.backends.qemu_host import QemuTarget
+    from coronel_gdb.backends.surface import Progress
     from coronel_gdb.protocols import Target
 
 _READINGS = 5
@@ -122,13 +123,14 @@ def _checked(
                 raise UsageError("--output is for pages: add --format html, or send the output to a file")
             check_page(Path(output))
         target = cache(lambda: target_of(_source(given), loaded.readers))
-        outcome = run_line(
-            settled(command, target),
-            rest,
-            lambda: _context(target(), loaded),
-            form=loaded.renderers[form],
-            width=get_terminal_size().columns if sys.stdout.isatty() else 0,
-        )
+        with _progress() as progress:
+            outcome = run_line(
+                settled(command, target),
+                rest,
+                lambda: _context(target(), loaded, progress),
+                form=loaded.renderers[form],
+                width=get_terminal_size().columns if sys.stdout.isatty() else 0,
+            )
         if output is not None and not outcome.failed and "--json" not in rest:
             write_page(Path(output), outcome.text)
             outcome = replace(outcome, text=f"{command.name}: written to {output}")
@@ -141,8 +143,22 @@ def _checked(
     return outcome.text, outcome.exit_code, outcome.failed
 
 
-def _context(target: "Target", loaded: Loaded) -> Context:
-    return _Context(target, tuple(loaded.problems), added=loaded.added)
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """Shows on a terminal how much is done, on the error stream: a report may go to a file."""
+    from coronel_gdb.backends.surface import Progress
+
+    progress = Progress(
+        lambda text: print(text, end="", file=sys.stderr, flush=True), wanted=sys.stderr.isatty()
+    )
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+def _context(target: "Target", loaded: Loaded, progress: "Progress") -> Context:
+    return _Context(target, tuple(loaded.problems), progress=progress, added=loaded.added)
 
 
 def _triaged(rest: list[str], form: Renderer, given: dict[str, str]) -> tuple[str, ExitCode, bool]:
@@ -150,7 +166,9 @@ def _triaged(rest: list[str], form: Renderer, given: dict[str, str]) -> tuple[st
     if "--dump" in given or "--qmp" in given or form is HTML:
         return f"triage: name dumps as they are: {_TRIAGE}", ExitCode.NOT_CHECKED, True
     kernel = _kernel(given)
-    return _without_target(triage.COMMAND, rest, form, lambda options: triage.run(options, kernel))
+    return _without_target(
+        triage.COMMAND, rest, form, lambda context, options: triage.run(options, kernel, context.progress)
+    )
 
 
 def _profiled(rest: list[str], form: Renderer, given: dict[str, str]) -> tuple[str, ExitCode, bool]:
@@ -163,19 +181,20 @@ def _profiled(rest: list[str], form: Renderer, given: dict[str, str]) -> tuple[s
         return profile.draft(kernel), ExitCode.CLEAN, False
     if options.what != "check":
         raise UsageError(f"profile: {_PROFILE}")
-    return _without_target(profile.COMMAND, rest, form, lambda options: profile.check(options, kernel))
+    return _without_target(profile.COMMAND, rest, form, lambda _, options: profile.check(options, kernel))
 
 
 def _without_target(
-    command: Command, rest: list[str], form: Renderer, run: Callable[["argparse.Namespace"], Report]
+    command: Command, rest: list[str], form: Renderer, run: Callable[[Context, "argparse.Namespace"], Report]
 ) -> tuple[str, ExitCode, bool]:
     """A command that opens what it looks at itself."""
     from coronel_gdb.backends.surface import interrupted, run_line
 
     rest = ["--json", *rest] if form is JSON and "--json" not in rest else rest
-    command = replace(command, run=lambda _, options: run(options))
     try:
-        outcome = run_line(command, rest, lambda: Context(cast("Target", None)), form=form)
+        with _progress() as progress:
+            nothing = Context(cast("Target", None), progress=progress)
+            outcome = run_line(replace(command, run=run), rest, lambda: nothing, form=form)
     except KeyboardInterrupt:
         outcome = interrupted(command)
     return outcome.text, outcome.exit_code, outcome.failed

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coronel_gdb.commands.command import Command, Context, Option
+from coronel_gdb.commands.command import Command, Context, Option, Progress, no_progress
 from coronel_gdb.errors import CoronelError, UsageError
 from coronel_gdb.plugins import load
 from coronel_gdb.report import Absent, Finding, Report, Table
@@ -106,8 +106,8 @@ class _Sites:
         return ""
 
 
-def run(options: argparse.Namespace, kernel: Path | None) -> Report:
-    """Look at all dumps and group them."""
+def run(options: argparse.Namespace, kernel: Path | None, progress: Progress = no_progress) -> Report:
+    """Look at all dumps and group them; `progress` is told how many are done."""
     if not options.dumps:
         raise UsageError("triage: name dumps, or folders of dumps")
     paths = list(dict.fromkeys(str(path) for path in _files(options.dumps, kernel)))
@@ -117,10 +117,13 @@ def run(options: argparse.Namespace, kernel: Path | None) -> Report:
     looks = partial(look, profile=options.profile)
     cores = len(os.sched_getaffinity(0))
     if options.scheduler is not None:
-        looked, where = _on_cluster(options.scheduler, paths, elf, looks)
+        looked, where = _on_cluster(options.scheduler, paths, elf, looks, progress)
     else:
         workers = min(cores, len(paths))
-        looked, where = list(on_cores(paths, elf, workers, looks)), f"{workers} processes"
+        looked, where = [], f"{workers} processes"
+        for one in on_cores(paths, elf, workers, looks):
+            looked.append(one)
+            progress(len(looked), f"of {len(paths):,} dumps")
     return grouped(looked, where)
 
 
@@ -170,7 +173,7 @@ def _alone(path: str, kernel: str | None, look: Look) -> Looked:
 
 
 def _on_cluster(
-    address: str, paths: Sequence[str], kernel: str | None, look: Look
+    address: str, paths: Sequence[str], kernel: str | None, look: Look, progress: Progress
 ) -> tuple[list[Looked], str]:
     """On a Dask cluster whose workers see the same files and have coronel-gdb installed."""
     try:
@@ -189,6 +192,7 @@ def _on_cluster(
                 looked.append(future.result())
             except Exception as error:  # whatever a worker died of; each dump is a row
                 looked.append(Looked(path, error=f"the worker failed: {error}"))
+            progress(len(looked), f"of {len(paths):,} dumps")
         return looked, f"the cluster at {address}"
 
 

@@ -17,6 +17,7 @@ from coronel_gdb.cli import main
 from coronel_gdb.report import Finding
 from lab.paths import KERNEL_ELF, ROOT
 from lab.stopped import BOOT_SECONDS, at_checkpoint
+from tests.at_terminal import Terminal
 
 OVERFLOWS = {"overflow_1": "seed=42 ops=400", "overflow_2": "seed=7 ops=300"}
 
@@ -61,6 +62,18 @@ def test_one_bug_is_one_group(crashes: Path, capsys: pytest.CaptureFixture[str])
     ]
     failed = {Path(row["what"]).name for row in report["not_checked"]}
     assert failed == {"truncated", "notes.txt"}
+
+
+def test_at_a_terminal_it_tells_how_far_it_is(crashes: Path, tmp_path: Path) -> None:
+    many = [tmp_path / f"dump-{number}" for number in range(60)]
+    for path in many:
+        path.symlink_to(crashes / "overflow_1")
+    terminal = Terminal([sys.executable, "-m", "coronel_gdb.cli", "triage", *map(str, many)])
+    try:
+        terminal.wait_for(" of 60 dumps so far (Ctrl-C ends)", 100.0)
+        terminal.wait_for("triage: 60 dumps: 60 with 1 cause", 100.0)
+    finally:
+        terminal.close()
 
 
 def test_the_exit_code_is_that_of_all(crashes: Path, capsys: pytest.CaptureFixture[str]) -> None:
