@@ -36,7 +36,7 @@ HEADS: Final = {
 """How a line begins, and who reads it. The first that fits counts, so the longer ones stand first."""
 
 COMMAND_LINE: Final = re.compile(
-    r"coronel (?:.*--(?:dump|qmp|help|version)\b|(?:report|triage|completion|help) )"
+    r"coronel (?:.*--(?:dump|qmp|help|version)\b|(?:report|triage|completion|help|profile|gdbinit|lldbinit) )"
 )
 """What a shell is meant to read of the lines that begin with `coronel`; the others are for a debugger."""
 
@@ -69,9 +69,13 @@ NOT_RUN: Final = {
     r"make clean": "it removes the environment that runs the tests",
     r"make debug.*": "tests/test_documents.py runs one; the others differ in the scenario, which must exist",
     r"PYTHONPATH=\.:qemu \.venv/bin/python -m lab hardware.*": "minutes; tests/hardware runs a draw of it",
-    r"coronel (whatis|snapshot|--dump)|snapshot save|pagewalk --save|target core|print /r": "only a name",
+    r"coronel (whatis|snapshot|profile new|--dump|watch-heap --every)": "only a name",
+    r"snapshot save|pagewalk --save|target core|print /r": "only a name",
     r"file FILE": "an argument in a table of options",
     r"pagewalk x = 1": "an example of what is refused; tests/gdb/test_bad_input.py types such",
+    r"coronel largest": "a plugin's; tests/plugins installs it and runs it",
+    r"make release": "minutes; it runs these tests itself, on the wheel",
+    r"pipx? install.*": "changes an environment; tests/plugins and make release do it in their own",
     r"target remote :1234": "the port may be somebody's; the line with a unix socket is run",
     r"gdb-remote 1234": "the port may be somebody's; the line with a unix socket is run",
 }
