@@ -69,8 +69,8 @@ NOT_RUN: Final = {
     r"make clean": "it removes the environment that runs the tests",
     r"make debug.*": "tests/test_documents.py runs one; the others differ in the scenario, which must exist",
     r"PYTHONPATH=\.:qemu \.venv/bin/python -m lab hardware.*": "minutes; tests/hardware runs a draw of it",
-    r"coronel (whatis|snapshot|profile new|--dump|watch-heap --every)": "only a name",
-    r"snapshot save|pagewalk --save|target core|print /r": "only a name",
+    r"coronel (whatis|snapshot|profile|profile new|--dump|watch-heap --every)": "only a name",
+    r"snapshot save|pagewalk --save|target core|print /r|command script add -p": "only a name",
     r"file FILE": "an argument in a table of options",
     r"pagewalk x = 1": "an example of what is refused; tests/gdb/test_bad_input.py types such",
     r"coronel largest": "a plugin's; tests/plugins installs it and runs it",
@@ -113,7 +113,8 @@ def dialect(line: Line) -> str | None:
 
 def reason_not_to_run(line: Line) -> str | None:
     """Why a line is not run by itself, None when it is."""
-    if (line.inline or line.text.startswith("coronel ")) and line.text in captured_commands():
+    alone = line.inline or (line.text.startswith("coronel ") and ">" not in line.text)
+    if alone and line.text in captured_commands():
         return "a captured session shows it"
     if "…" in line.text:
         return "a form, not a line"
@@ -171,7 +172,7 @@ def problem_of_form(stage: Stage, line: Line) -> str | None:
     words = line.text.replace("…", "").split()
     if words[0] == "make":
         return _problem_of_make(words[1:])
-    if words[0] == "coronel" and len(words) > 1 and words[1].isalpha():
+    if words[0] == "coronel" and "…" in line.text and len(words) > 1 and words[1].isalpha():
         done = run(f"coronel {words[1]} --help", stage.folder)
         missing = [word for word in words[2:] if word.startswith("--") and word not in done.stdout]
         return f"no option {missing}" if missing else None if done.returncode == 0 else done.stdout
