@@ -64,7 +64,7 @@ NOT_RUN: Final = {
     r"make fuzz.*": "minutes; tests/dumps/test_fuzz.py runs a draw of it",
     r"make corpus.*": "hours; tests/lab/test_corpus.py runs a draw of it",
     r"make differential.*": "a minute; tests/differential runs a draw of it",
-    r"make bench|PYTHONPATH=\.:qemu \.venv/bin/python -m lab bench_pages": "figures need a quiet machine",
+    r"make bench|.* -m lab bench.*": "figures need a quiet machine",
     r"make (capture|format)": "it writes to the checkout",
     r"make clean": "it removes the environment that runs the tests",
     r"make debug.*": "tests/test_documents.py runs one; the others differ in the scenario, which must exist",

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -157,7 +158,7 @@ def run(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     kept = {"XDG_CACHE_HOME": str(Path.home() / ".cache"), **os.environ}
     for name in ours:
         kept.pop(name, None)
-    return subprocess.run(
+    with subprocess.Popen(
         ["bash", "-e", "-o", "pipefail", "-c", script],
         cwd=folder,
         env={**kept, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}", "HOME": str(folder)},
@@ -166,9 +167,15 @@ def run(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=SHELL_SECONDS,
-        check=False,
-    )
+        process_group=0,
+    ) as shell:
+        try:
+            output, _ = shell.communicate(timeout=SHELL_SECONDS)
+        except BaseException:
+            # Whatever the script has started goes with it.
+            os.killpg(shell.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(script, shell.returncode, output)
 
 
 @contextmanager
