@@ -23,7 +23,6 @@ PACKAGES=(
     "xorriso          xorriso"
     "mtools           mformat"
     "makedumpfile     makedumpfile"
-    "qemu-utils       qemu-img"
     "chromium         chromium"
     "poppler-utils    pdftotext"
     "python3          python3"

@@ -11,8 +11,9 @@ import pytest
 
 from coronel_gdb.checks import catalogue
 from coronel_gdb.checks.catalogue import Code
-from coronel_gdb.plugins import command_line_only, commands
+from coronel_gdb.profiles.keys.catalogue import SECTIONS
 from lab.documents.document import DOCS
+from lab.documents.reference import helps
 from lab.paths import ROOT
 from model.invariants.catalogue import NOUNS
 
@@ -91,12 +92,12 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -
 
 
 def test_every_command_code_and_invariant_has_its_place(site: Path, pages: dict[Path, Page]) -> None:
-    assert {command.name for command in (*commands(), *command_line_only())} <= pages[
-        site / "commands.html"
-    ].ids
+    assert {each.name for each in helps()} <= pages[site / "commands.html"].ids
     assert {code.lower() for code in CODES} <= pages[site / "findings.html"].ids
     text = (site / "invariants.html").read_text()
     assert [each.id for rules in NOUNS.values() for each in rules if each.id not in text] == []
+    text = (site / "profiles.html").read_text()
+    assert [section.name for section in SECTIONS if section.name not in text] == []
     assert "coronel_gdb.protocols.Target" in pages[site / "api.html"].ids
 
 

@@ -20,7 +20,7 @@ from coronel_gdb.profiles.keys.key import Kind
 from coronel_gdb.profiles.resolve import built_in, find, parse, resolve
 from coronel_gdb.profiles.schema import Place, Profile, ResolvedProfile, Structure
 from coronel_gdb.report import Report
-from lab.documents.reference import PROFILES, with_keys
+from lab.documents.reference import PROFILES, with_profile_keys
 from model.layouts import Layout, Member
 from model.machine import Machine
 from model.multiboot import MapEntry
@@ -210,7 +210,7 @@ def test_every_key_of_the_built_in_profiles_is_declared() -> None:
 
 def test_the_reference_is_written_from_the_code() -> None:
     text = PROFILES.read_text()
-    assert text == with_keys(text), "run `make capture`"
+    assert text == with_profile_keys(text), "run `make capture`"
 
 
 def test_what_is_no_profile_says_so() -> None:

@@ -36,7 +36,7 @@ HEADS: Final = {
 """How a line begins, and who reads it. The first that fits counts, so the longer ones stand first."""
 
 COMMAND_LINE: Final = re.compile(
-    r"coronel (?:.*--(?:dump|qmp|help|version)\b|(?:report|triage|completion|help) )"
+    r"coronel (?:.*--(?:dump|qmp|help|version)\b|(?:report|triage|completion|help|profile|gdbinit|lldbinit) )"
 )
 """What a shell is meant to read of the lines that begin with `coronel`; the others are for a debugger."""
 
@@ -64,14 +64,18 @@ NOT_RUN: Final = {
     r"make fuzz.*": "minutes; tests/dumps/test_fuzz.py runs a draw of it",
     r"make corpus.*": "hours; tests/lab/test_corpus.py runs a draw of it",
     r"make differential.*": "a minute; tests/differential runs a draw of it",
-    r"make bench|PYTHONPATH=\.:qemu \.venv/bin/python -m lab bench_pages": "figures need a quiet machine",
+    r"make bench|.* -m lab bench.*": "figures need a quiet machine",
     r"make (capture|format)": "it writes to the checkout",
     r"make clean": "it removes the environment that runs the tests",
     r"make debug.*": "tests/test_documents.py runs one; the others differ in the scenario, which must exist",
     r"PYTHONPATH=\.:qemu \.venv/bin/python -m lab hardware.*": "minutes; tests/hardware runs a draw of it",
-    r"coronel (whatis|snapshot|--dump)|snapshot save|pagewalk --save|target core|print /r": "only a name",
+    r"coronel (whatis|snapshot|profile|profile new|--dump|watch-heap --every)": "only a name",
+    r"snapshot save|pagewalk --save|target core|print /r|command script add -p": "only a name",
     r"file FILE": "an argument in a table of options",
     r"pagewalk x = 1": "an example of what is refused; tests/gdb/test_bad_input.py types such",
+    r"coronel largest": "a plugin's; tests/plugins installs it and runs it",
+    r"make release": "minutes; it runs these tests itself, on the wheel",
+    r"pipx? install.*": "changes an environment; tests/plugins and make release do it in their own",
     r"target remote :1234": "the port may be somebody's; the line with a unix socket is run",
     r"gdb-remote 1234": "the port may be somebody's; the line with a unix socket is run",
 }
@@ -109,7 +113,8 @@ def dialect(line: Line) -> str | None:
 
 def reason_not_to_run(line: Line) -> str | None:
     """Why a line is not run by itself, None when it is."""
-    if (line.inline or line.text.startswith("coronel ")) and line.text in captured_commands():
+    alone = line.inline or (line.text.startswith("coronel ") and ">" not in line.text)
+    if alone and line.text in captured_commands():
         return "a captured session shows it"
     if "…" in line.text:
         return "a form, not a line"
@@ -167,7 +172,7 @@ def problem_of_form(stage: Stage, line: Line) -> str | None:
     words = line.text.replace("…", "").split()
     if words[0] == "make":
         return _problem_of_make(words[1:])
-    if words[0] == "coronel" and len(words) > 1 and words[1].isalpha():
+    if words[0] == "coronel" and "…" in line.text and len(words) > 1 and words[1].isalpha():
         done = run(f"coronel {words[1]} --help", stage.folder)
         missing = [word for word in words[2:] if word.startswith("--") and word not in done.stdout]
         return f"no option {missing}" if missing else None if done.returncode == 0 else done.stdout

@@ -39,7 +39,7 @@ PLACES = {
     "corrupted": Place(MIXED_THEN_OVERFLOW, 2),
     "make debug": Place(MIXED_THEN_OVERFLOW, continues=True),
     "make debug, again": Place(MIXED_THEN_OVERFLOW, continues=True),
-    "recorded": Place(MIXED_THEN_OVERFLOW, memory="32M", recorded=True),
+    "recorded": Place("scenario=mixed,overflow,mixed seed=42 ops=300", recorded=True),
     "detached": Place(MIXED_THEN_OVERFLOW, 2, detached=True),
     "watched": Place("scenario=mixed,overflow,mixed seed=42 ops=300"),
     "divergent": Place("scenario=overflow,mixed seed=5 ops=60", 2),

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from coronel_gdb.cli import main as coronel
-from coronel_gdb.profiles.keys import catalogue as profile_keys
+from coronel_gdb.profiles.keys.catalogue import as_markdown as profile_keys
 from lab.documents.document import DOCS, Session, sessions, with_sessions
 from lab.gdbmi import Gdb
 from lab.paths import GDB_SCRIPT
@@ -17,7 +17,7 @@ from model.invariants.catalogue import as_markdown
 COMMANDS = DOCS / "commands.md"
 INVARIANTS = DOCS / "invariants.md"
 PROFILES = DOCS / "profiles.md"
-_KEYS = "## Reference\n"
+_PROFILE_KEYS = "## Reference\n"
 
 _EXAMPLES = {
     "processes": ("processes, trace=65536", ("(gdb) processes",)),
@@ -26,6 +26,10 @@ _EXAMPLES = {
     "watch-heap": ("healthy", ("(gdb) coronel watch-heap", "(gdb) coronel watch-heap --off")),
     "report": ("corrupted", ("$ coronel report bug.coronel -o report.html",)),
     "triage": ("corrupted", ("$ coronel triage crashes",)),
+    "profile": (
+        "corrupted",
+        ("$ coronel profile check coronel_gdb/profiles/coronel.toml --kernel kernel.elf",),
+    ),
     "completion": ("corrupted", ("$ coronel completion bash | head -n 3",)),
 }
 """Where the help's own example, without `--json`, would show little or needs something before it."""
@@ -43,6 +47,7 @@ what each shows of a kernel that has damaged its heap.
 | --- | --- |
 | `--json` | the report as JSON, whatever the host |
 | `--verbose` | everything that is known of each finding |
+| `--profile FILE` | say with this profile what is what in the kernel ([Profiles](profiles.md)) |
 | exit code 0 | checked, and clean |
 | exit code 1 | checked, with findings |
 | exit code 2 | could not check: one line says what and what to do; never counts as healthy |
@@ -53,6 +58,8 @@ shell's. Addresses and numbers may be expressions of the debugger's. No command 
 On the command line a command has these besides:
 
 """
+_COMMON = ("--verbose", "--json", "--profile")
+"""Options of every command, told once."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,8 @@ class Help:
     @property
     def usage(self) -> str:
         """How it is called, empty when it says nothing of that."""
-        return next((part.removeprefix("usage: ") for part in self._parts if part.startswith("usage: ")), "")
+        part = next((part for part in self._parts if part.startswith("usage: ")), "")
+        return " ".join(part.removeprefix("usage: ").split())
 
     @property
     def details(self) -> list[str]:
@@ -86,26 +94,26 @@ class Help:
     @property
     def options(self) -> list[tuple[str, str]]:
         """Its own options, and what each is for."""
-        rows = _rows_of(next((part for part in self._parts if part.startswith("options:")), ""))[1:]
-        pairs = [tuple(re.split(r" {2,}", row.strip(), maxsplit=1)) for row in rows]
-        return [(name, text) for name, text in pairs if name not in ("--verbose", "--json")]
+        part = next((part for part in self._parts if part.startswith("options:")), "")
+        return [(name, text) for name, text in _pairs(part) if name.partition(" ")[0] not in _COMMON]
 
     @property
     def example(self) -> str:
-        """The line that its help gives, without what makes it JSON."""
-        return self.text.rpartition("\nexample: ")[2].strip().replace(" --json", "")
+        """The line that its help gives, without what makes it JSON; its name when it gives none."""
+        _, given, line = self.text.rpartition("\nexample: ")
+        return line.strip().replace(" --json", "") if given else f"coronel {self.name}"
 
 
 def written_pages() -> Iterator[tuple[Path, str]]:
     """Every page that is written from the code, and its text; captured blocks keep what they hold."""
     yield INVARIANTS, as_markdown()
-    yield PROFILES, with_keys(PROFILES.read_text())
+    yield PROFILES, with_profile_keys(PROFILES.read_text())
     yield COMMANDS, _kept(COMMANDS, _commands())
 
 
-def with_keys(text: str) -> str:
-    """A page about profiles with all behind its last heading written from what is declared of their keys."""
-    return f"{text.partition(_KEYS)[0]}{_KEYS}\n{profile_keys.as_markdown()}\n"
+def with_profile_keys(text: str) -> str:
+    """docs/profiles.md with all behind its last heading written from the code."""
+    return f"{text.partition(_PROFILE_KEYS)[0]}{_PROFILE_KEYS}\n{profile_keys()}\n"
 
 
 def helps() -> list[Help]:
@@ -128,13 +136,7 @@ def helps() -> list[Help]:
 
 def command_line_options() -> list[tuple[str, str]]:
     """What `coronel --help` lists under `options`."""
-    rows = _rows_of(_said("--help").partition("\noptions:\n")[2].partition("\n\n")[0])
-    return [(name, text) for name, text in (re.split(r" {2,}", row.strip(), maxsplit=1) for row in rows)]
-
-
-def _rows_of(part: str) -> list[str]:
-    """Its lines; what was wrapped, and so begins far to the right, belongs to the one before."""
-    return re.sub(r"\n {8,}", " ", part).splitlines()
+    return _pairs(_said("--help").partition("\noptions:\n")[2].partition("\n\n")[0])
 
 
 def _commands() -> str:
@@ -147,7 +149,8 @@ def _commands() -> str:
         parts += [f"\n{_prose(paragraph)}\n" for paragraph in each.details]
         if each.options:
             parts += ["\n", *_rows(each.options)]
-        place, lines = _EXAMPLES.get(each.name, ("corrupted", (f"(gdb) {_typed(each)}",)))
+        prompt = "$" if each.where == "command line" else "(gdb)"
+        place, lines = _EXAMPLES.get(each.name, ("corrupted", (f"{prompt} {_typed(each)}",)))
         parts.append(
             f"\n<!-- captured: {place} -->\n```text\n" + "".join(f"{line}\n" for line in lines) + "```\n"
         )
@@ -176,8 +179,13 @@ def _prose(text: str) -> str:
 
 
 def _named(overview: str) -> dict[str, str]:
-    rows = overview.partition("\ncommands:\n")[2].partition("\n\n")[0].splitlines()
-    return dict(re.split(r" {2,}", row.strip(), maxsplit=1) for row in rows)
+    return dict(_pairs(overview.partition("\ncommands:\n")[2].partition("\n\n")[0]))
+
+
+def _pairs(part: str) -> list[tuple[str, str]]:
+    """Names and texts of a list in a help text; a text may go on in lines that are indented further."""
+    joined = re.sub(r"\n {3,}", " ", part)
+    return [(row[1], row[2]) for row in re.finditer(r"^  (\S.*?) {2,}(.*)$", joined, re.M)]
 
 
 def _said(*words: str) -> str:

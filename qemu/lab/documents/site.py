@@ -7,9 +7,11 @@ code becomes a link; a link to what is no page (a source file, README.md) become
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from docutils import nodes
+from pygments.lexer import RegexLexer, bygroups
+from pygments.token import Generic
 from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
 
@@ -19,10 +21,25 @@ from lab.documents.sections import findings_as_sections
 
 _LINK = re.compile(r"(?<!!)\[([^]]+)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 _NAMED = re.compile(r"(?:docs/)?([\w/-]+)\.md")
+_IN_TEXT = re.compile(r"\bdocs/([\w/-]+)\.md\b")
+
+
+class Session(RegexLexer):  # type: ignore[misc]  # Pygments has no types
+    """What a terminal shows: what was typed and the first line of a finding stand out."""
+
+    name = "session of a debugger or a shell"
+    tokens: ClassVar = {
+        "root": [
+            (r"^(\((?:gdb|lldb)\) |\$ )(.*\n)", bygroups(Generic.Prompt, Generic.Strong)),
+            (r"^(?:[A-Z]+\d{3}|CAUSE) .*\n", Generic.Error),
+            (r".*\n", Generic.Output),
+        ]
+    }
 
 
 def setup(app: Sphinx) -> dict[str, object]:
     """What Sphinx calls when it loads an extension."""
+    app.add_lexer("text", Session)
     app.connect("source-read", _as_page)
     app.connect("doctree-resolved", _link_named_documents)
     return {"parallel_read_safe": True}
@@ -33,8 +50,8 @@ def contents(index: str) -> str:
     parts = []
     for section in re.split(r"^## ", index, flags=re.M)[1:]:
         caption = section.partition("\n")[0]
-        pages = [link[2].removesuffix(".md") for link in _LINK.finditer(section) if link[2].endswith(".md")]
-        pages = [page for page in pages if not page.startswith("..")]
+        links = [link for link in _LINK.finditer(section) if link[2].endswith(".md")]
+        pages = [f"{link[1].replace('`', '')} <{link[2].removesuffix('.md')}>" for link in links]
         parts.append(
             "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""])
         )
@@ -69,13 +86,29 @@ def _inside(name: str, link: re.Match[str]) -> str:
 
 
 def _link_named_documents(app: Sphinx, tree: nodes.document, name: str) -> None:
-    """`docs/replay.md` in a text becomes a link to that page, under its title's file name."""
-    known: Any = app.env.found_docs
+    """docs/replay.md in a text, as code or not, becomes a link to that page, by its file's name."""
+
+    def link(page: str, shown: nodes.Node) -> nodes.Node:
+        return make_refnode(app.builder, name, page, "", [shown])
+
+    def is_other(page: str) -> bool:
+        return page in app.env.found_docs and page != name
+
     for literal in list(tree.findall(nodes.literal)):
         found = _NAMED.fullmatch(literal.astext())
-        if found is None or found[1] not in known or found[1] == name:
+        if found and is_other(found[1]) and not isinstance(literal.parent, nodes.reference):
+            literal.replace_self(link(found[1], nodes.literal("", Path(found[0]).name)))
+    for text in list(tree.findall(nodes.Text)):
+        if not isinstance(text.parent, nodes.paragraph):
             continue
-        if isinstance(literal.parent, nodes.reference):
-            continue
-        shown = nodes.literal("", Path(literal.astext()).name)
-        literal.replace_self(make_refnode(app.builder, name, found[1], "", [shown]))
+        parts: list[nodes.Node] = []
+        end = 0
+        for found in _IN_TEXT.finditer(text):
+            if is_other(found[1]):
+                parts += [
+                    nodes.Text(text[end : found.start()]),
+                    link(found[1], nodes.Text(Path(found[0]).name)),
+                ]
+                end = found.end()
+        if parts:
+            text.parent.replace(text, [*parts, nodes.Text(text[end:])])

@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from lab.gdbmi import Gdb
 from lab.lldb import Lldb
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF, ROOT
+from lab.recorded import replayed
 from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW, at_checkpoint
 
 SHELL_SECONDS = 90.0
@@ -22,7 +24,7 @@ CRASHES = {
     "tuesday": ("scenario=mixed,overflow seed=7 ops=500", 2),
     "wednesday": ("scenario=mixed,double_free seed=3 ops=100", 2),
 }
-"""The small dumps in `crashes/` besides Monday's, bug.coronel: of which kernels, at which checkpoint."""
+"""The small dumps in `crashes/`, besides Monday's, which is bug.coronel: kernels and checkpoints."""
 
 
 class Stage:
@@ -37,15 +39,17 @@ class Stage:
         for item in ("gdbinit.py", "coronel_gdb", "build", "qemu", "docs", "examples"):
             if (ROOT / item).exists():
                 (folder / item).symlink_to(ROOT / item)
-        (folder / "kernel.elf").symlink_to(KERNEL_ELF)
+        for name in ("kernel.elf", "mine.elf"):
+            (folder / name).symlink_to(KERNEL_ELF)
 
     @cached_property
     def machine(self) -> Machine:
         """The machine, not yet at its place: `gdb` takes it there, unless another debugger is to look."""
-        options = self._place.options
+        append, options = self._place.append, self._place.options
         if self._place.recorded:
-            options["extra"] = [*options["extra"], *self._recording()]
-        machine = self._stack.enter_context(Machine(BOOT_ELF, self._place.append, paused=True, **options))
+            machine = self._stack.enter_context(replayed(append, **options))
+        else:
+            machine = self._stack.enter_context(Machine(BOOT_ELF, append, paused=True, **options))
         for name, socket in (("gdb.sock", machine.gdb_socket), ("qmp.sock", machine.qmp_socket)):
             (self.folder / name).symlink_to(socket)
         if self._place.detached:
@@ -54,20 +58,6 @@ class Stage:
                 _run_to(driver, self._place)
                 driver.console("disconnect")
         return machine
-
-    def _recording(self) -> list[str]:
-        """Record the run to its end, and return the options that replay it."""
-        disk, run = self.folder / "rr.qcow2", self.folder / "run.rr"
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "64M"], check=True)
-        drive = ["-drive", f"file={disk},if=none,id=rr,format=qcow2"]
-        icount = f"shift=auto,rr={{}},rrfile={run},rrsnapshot=init"
-        options = {**self._place.options, "extra": ["-icount", icount.format("record"), *drive]}
-        with Machine(BOOT_ELF, self._place.append, **options) as machine:
-            machine.wait_for_serial("coronel: done", BOOT_SECONDS)
-            with suppress(LabError):  # it ends without an answer
-                machine.monitor("quit")
-            machine.wait_exit()
-        return ["-icount", icount.format("replay"), *drive]
 
     @cached_property
     def gdb(self) -> Gdb:
@@ -165,19 +155,27 @@ class Dumps:
 def run(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     """Run a script by bash as a user of `.venv` would; nobody types anything."""
     ours = ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL")
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
-    return subprocess.run(
+    kept = {"XDG_CACHE_HOME": str(Path.home() / ".cache"), **os.environ}
+    for name in ours:
+        kept.pop(name, None)
+    with subprocess.Popen(
         ["bash", "-e", "-o", "pipefail", "-c", script],
         cwd=folder,
-        env={**kept, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}", "COLUMNS": "100"},
+        env={**kept, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}", "HOME": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=SHELL_SECONDS,
-        check=False,
-    )
+        process_group=0,
+    ) as shell:
+        try:
+            output, _ = shell.communicate(timeout=SHELL_SECONDS)
+        except BaseException:
+            # Whatever the script has started goes with it.
+            os.killpg(shell.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(script, shell.returncode, output)
 
 
 @contextmanager
