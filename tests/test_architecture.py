@@ -22,7 +22,9 @@ MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|Users|work)/\w")
 
 def files() -> Iterator[Path]:
     """Every text file of the checkout that people write."""
-    yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in MADE_BY_PEOPLE)
+    # `.git` is a file in a linked work tree.
+    top = (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
+    yield from (path for path in top if path.suffix in MADE_BY_PEOPLE)
     for room in ROOMS:
         for path in (ROOT / room).rglob("*"):
             if path.is_file() and path.suffix in MADE_BY_PEOPLE and "__pycache__" not in path.parts:
