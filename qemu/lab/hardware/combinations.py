@@ -4,9 +4,8 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from multiprocessing import get_context
 from typing import Final
@@ -168,15 +167,10 @@ _PDE_AT, _PTE_AT = PhysicalAddress(PDE), PhysicalAddress(PTE)
 def compare(combinations: Combinations, share: float, seed: int) -> Iterator[Count]:
     """Compare a share of a set on all processors, chunk by chunk; 1 is every combination of it."""
     workers = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(workers, get_context("fork"), initializer=_quiet) as pool:
-        chunks = [
-            pool.submit(compare_chunk, combinations.name, number, share, seed) for number in range(CHUNKS)
-        ]
-        try:
-            for chunk in chunks:
-                yield chunk.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    work = partial(compare_chunk, combinations.name, share=share, seed=seed)
+    # Left early, the pool ends its processes in the middle of their work.
+    with get_context("fork").Pool(workers, _quiet) as pool:
+        yield from pool.imap(work, range(CHUNKS))
 
 
 def _quiet() -> None:
