@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from coronel_gdb.backends.memory_host import MachineTarget
 from coronel_gdb.commands.command import Context
-from coronel_gdb.commands.stops.side import take
+from coronel_gdb.commands.stops.side import _keep_headers, take
 from coronel_gdb.errors import ReadFault, UsageError
 from coronel_gdb.lift.stop import Recorder, Stop, StopMemory
 from coronel_gdb.lift.stop_file import load, save
@@ -224,3 +224,23 @@ def test_the_data_of_blocks_is_not_kept() -> None:
     side.machine.memory.write(pointer, secret)
     stop = take(Context(MachineTarget(side.machine)))
     assert not any(secret in data for _, data in stop.runs)
+
+
+def test_headers_that_no_page_of_the_directory_holds_are_left_out() -> None:
+    """Found by the fuzz: the heap is read by CR3, its pages are looked up in a directory that is damaged."""
+
+    class Whole:
+        def bytes_at(self, _address: int, size_bytes: int) -> bytes:
+            return bytes(size_bytes)
+
+    kept: list[tuple[int, bytes]] = []
+
+    class Keeps:
+        def keep(self, address: int, data: bytes) -> None:
+            kept.append((address, data))
+
+    for pages in ([], [(0x9000, 0x1000, 4096)]):
+        _keep_headers(Keeps(), Whole(), [0x5000], pages, 48)  # type: ignore[arg-type]
+    assert kept == []
+    _keep_headers(Keeps(), Whole(), [0x9010], [(0x9000, 0x1000, 4096)], 48)  # type: ignore[arg-type]
+    assert kept == [(0x1010, bytes(48))]

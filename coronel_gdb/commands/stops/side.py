@@ -191,7 +191,10 @@ def _keep_headers(
         data = image.bytes_at(address, size)
         at = 0
         while data is not None and at < size:
-            virtual, physical, length = pages[bisect_right(starts, address + at) - 1]
+            index = bisect_right(starts, address + at) - 1
+            if index < 0:
+                break  # the directory has no page that low; with damaged tables it may have none at all
+            virtual, physical, length = pages[index]
             offset = address + at - virtual
             count = min(size - at, length - offset)
             if count <= 0:
