@@ -12,6 +12,7 @@ from coronel_gdb.backends.gdb_session import Session
 from coronel_gdb.backends.surface import Progress
 from coronel_gdb.commands.command import Command
 
+_PART = 1 << 18  # characters written at once
 _FEATURES = {
     "gdb_parameters": "set coronel",
     "gdb_watch": "coronel watch-heap",
@@ -48,6 +49,13 @@ def _register(session: Session, short: Sequence[Command]) -> None:
 def _show(text: str) -> None:
     gdb.write(text, gdb.STDERR)
     gdb.flush(gdb.STDERR)
+
+
+def _write(text: str) -> None:
+    """Text and a newline; some MiB go by parts, for GDB copies several times what it is given."""
+    for start in range(0, len(text), _PART):
+        gdb.write(text[start : start + _PART])
+    gdb.write("\n")
 
 
 class _Prefix(gdb.Command):
@@ -90,8 +98,7 @@ class _GdbCommand(gdb.Command):
             progress.close()
         if outcome.failed:
             raise gdb.GdbError(outcome.text)
-        gdb.write(outcome.text)  # may be some MiB: not copied for a newline
-        gdb.write("\n")
+        _write(outcome.text)
 
     def complete(self, text: str, word: str | None) -> object:
         """Options after a dash, elsewhere what the option or argument there takes."""

@@ -4,14 +4,13 @@ Rows are drawn in blocks: what is the same in all rows of a block is written onc
 """
 
 from collections.abc import Sequence
-from itertools import starmap
 
 from coronel_gdb.report import Columns, Table, alike
 
-_BLOCK = 512  # rows
+_BLOCK = 1024  # rows
 
-_Texts = list[list[str]]
-"""Of each column the text of every row of a block, or a single one where all are the same."""
+_Texts = list[tuple[list[str], set[int]]]
+"""Of each column the text of every row of a block, or a single one where all are the same; their lengths."""
 
 
 def drawn(table: Table) -> list[str]:
@@ -27,10 +26,10 @@ def drawn(table: Table) -> list[str]:
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, min(start + _BLOCK, len(rows)))
         texts = _texts(kinds, part)
-        widths = [max(width, *map(len, column)) for width, column in zip(widths, texts, strict=True)]
+        widths = [max(width, *lengths) for width, (_, lengths) in zip(widths, texts, strict=True)]
         blocks.append((part, widths, _lines(texts, widths, right, part.stop - start)))
-    above = ([[head] for head in heads], [["-" * width] for width in widths])
-    return [_lines(texts, widths, right, 1) for texts in above] + [
+    above = (heads, ["-" * width for width in widths])
+    return [_lines([([text], {len(text)}) for text in row], widths, right, 1) for row in above] + [
         text if fit == widths else _lines(_texts(kinds, part), widths, right, part.stop - part.start)
         for part, fit, text in blocks
     ]
@@ -45,7 +44,8 @@ def cell_text(cell: object, hexadecimal: bool) -> str:
 
 def _texts(columns: Sequence[tuple[Sequence[object], bool]], part: slice) -> _Texts:
     """Texts of some rows; `columns` are the cells of each and whether they are addresses."""
-    return list(starmap(_column, ((cells[part], hexadecimal) for cells, hexadecimal in columns)))
+    found = [_column(cells[part], hexadecimal) for cells, hexadecimal in columns]
+    return [(texts, set(map(len, texts))) for texts in found]
 
 
 def _column(cells: Sequence[object], hexadecimal: bool) -> list[str]:
@@ -62,8 +62,8 @@ def _column(cells: Sequence[object], hexadecimal: bool) -> list[str]:
 def _lines(texts: _Texts, widths: Sequence[int], right: Sequence[bool], count: int) -> str:
     """So many rows, the columns two blanks apart and at the right or left of their widths."""
     between, differing = [""], []
-    for column, width, numeric in zip(texts, widths, right, strict=True):
-        padded = _padded(column, width, numeric=numeric)
+    for (column, lengths), width, numeric in zip(texts, widths, right, strict=True):
+        padded = column if lengths == {width} else _padded(column, width, numeric=numeric)
         between[-1] += "  "
         if len(padded) == 1:
             between[-1] += padded[0]
@@ -79,12 +79,12 @@ def _lines(texts: _Texts, widths: Sequence[int], right: Sequence[bool], count: i
     pieces = row * count
     for number, column in enumerate(differing):
         pieces[2 * number :: len(row)] = column
-    text = first + "".join(pieces).removesuffix(f"\n{first}")
+    pieces[0] = first + pieces[0]
+    pieces[-1] = pieces[-1].removesuffix(f"\n{first}")
+    text = "".join(pieces)
     whole = row[-1] != f"\n{first}"  # no cell with nothing behind it
     return text if whole else "\n".join(map(str.rstrip, text.split("\n")))
 
 
 def _padded(texts: list[str], width: int, *, numeric: bool) -> list[str]:
-    if min(map(len, texts)) == width:
-        return texts
     return [text.rjust(width) for text in texts] if numeric else [text.ljust(width) for text in texts]
