@@ -15,10 +15,10 @@ from lab.corpus.places import Place, physical, places
 from lab.corpus.snapshot import Snapshot, Stop, taken
 from lab.machine import Machine
 from lab.paths import ROOT
-from lab.programs import modules
 from model.page_entry import Level
 from model.types import PhysicalAddress, VirtualAddress
 
+DONE = "coronel: done"
 _SECONDS = 60.0
 _SEED = 1  # of the places that are drawn where there are many
 
@@ -28,10 +28,9 @@ class Kernel:
     """A kernel of `build/`, by its files' name, that runs until its serial line shows `until`."""
 
     append: str
-    until: str = "coronel: done"
+    until: str = DONE
     elf: str = "kernel/coronel"
     memory: str = "128M"
-    modules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """In a few words."""
@@ -130,8 +129,7 @@ def kept(where: Kernel | Stop) -> Iterator[Kept]:
     elf = ROOT / "build" / f"{where.elf}.elf"
     with TemporaryDirectory(prefix="coronel-example-") as folder:
         path = Path(folder) / "stop.core"
-        options = {"memory": where.memory, "extra": modules(where.modules)}
-        with Machine(elf.with_suffix(".boot.elf"), where.append, **options) as machine:  # type: ignore[arg-type]
+        with Machine(elf.with_suffix(".boot.elf"), where.append, memory=where.memory) as machine:
             machine.wait_for_serial(where.until, _SECONDS)
             machine.monitor("stop")
             machine.monitor(f"dump-guest-memory {path}")

@@ -29,7 +29,7 @@ from lab.documents.examples.damages import (
     touching,
     unmerged,
 )
-from lab.documents.examples.kept import Kept, Kernel, Writes
+from lab.documents.examples.kept import DONE, Kept, Kernel, Writes
 from model.address_space import STACK_GUARD
 from model.page_entry import ADDRESS_BITS, CACHE_DISABLE, PRESENT, WRITABLE, Level
 from model.types import PAGE_BYTES
@@ -69,9 +69,9 @@ class Example:
     """What stands for the words in braces of the command."""
 
 
-def own(scenario: str, command: str, **options: object) -> Example:
+def own(scenario: str, command: str, until: str = DONE) -> Example:
     """A bug of the kernel's own."""
-    return Example(Kernel(f"scenario={scenario}", **options), command)  # type: ignore[arg-type]
+    return Example(Kernel(f"scenario={scenario}", until), command)
 
 
 def changed(command: str, text: str, damage: Callable[[Kept], Writes]) -> Example:
