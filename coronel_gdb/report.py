@@ -1,9 +1,9 @@
 """What a command has to say, before anyone decides how it looks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import overload
+from typing import Any, overload
 
 
 class ExitCode(IntEnum):
@@ -48,6 +48,38 @@ class Finding:
     details: tuple[str, ...] = ()
     repair: tuple[Write, ...] = ()
     repair_note: str = ""
+
+
+def alike(cells: Sequence[object]) -> bool:
+    """Whether there are cells and all are the same."""
+    return bool(cells) and cells[0] == cells[-1] and cells.count(cells[0]) == len(cells)
+
+
+class Derived(Sequence[object]):
+    """A column made of others, element by element, when it is looked at: nothing is kept."""
+
+    def __init__(self, make: Callable[..., object], *columns: Sequence[Any]) -> None:
+        self._make, self._columns = make, columns
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def __iter__(self) -> Iterator[object]:
+        return map(self._make, *self._columns)
+
+    @overload
+    def __getitem__(self, index: int) -> object: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[object]: ...
+
+    def __getitem__(self, index: int | slice) -> object:
+        if not isinstance(index, slice):
+            return self._make(*(column[index] for column in self._columns))
+        parts = [column[index] for column in self._columns]
+        if all(map(alike, parts)):
+            return [self._make(*(part[0] for part in parts))] * len(parts[0])
+        return list(map(self._make, *parts))
 
 
 class Columns(Sequence[tuple[object, ...]]):

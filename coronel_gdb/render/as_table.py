@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import repeat, zip_longest
-from typing import cast
+from itertools import zip_longest
 
+from coronel_gdb.render import long_table
 from coronel_gdb.render.dialect import Dialect, command_text, writes
+from coronel_gdb.render.long_table import cell_text
 from coronel_gdb.render.terminal import fitted, in_lines, narrowed
-from coronel_gdb.report import Columns, Finding, Report, Table
+from coronel_gdb.report import Finding, Report, Table
 
 _LONG = 1000  # rows: tabulate takes 60 µs for each
 
@@ -56,9 +57,12 @@ def _labelled(label: str, lines: Sequence[str]) -> list[str]:
 
 def _table(table: Table, width: int) -> list[str]:
     if len(table.rows) > _LONG:
-        return [_long(table)]
+        return long_table.drawn(table)
     rows = [
-        [_cell(cell, column in table.hexadecimal) for column, cell in zip(table.columns, row, strict=True)]
+        [
+            cell_text(cell, column in table.hexadecimal)
+            for column, cell in zip(table.columns, row, strict=True)
+        ]
         for row in table.rows
     ]
     right = [isinstance(cell, int) for cell in table.rows[0]]
@@ -95,61 +99,12 @@ def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
     return [f"  {line}".rstrip() for line in lines]
 
 
-def _long(table: Table) -> str:
-    """What tabulate prints, column by column: a hundred thousand rows in a few hundredths of a second."""
-    columns = table.rows.cells if isinstance(table.rows, Columns) else tuple(zip(*table.rows, strict=True))
-    # Cell after cell of all rows; each column is put into its places at once.
-    pieces = [""] * ((len(table.rows) + 2) * len(columns))
-    for number, (head, cells) in enumerate(zip(table.columns, columns, strict=True)):
-        last = number == len(columns) - 1
-        pieces[number :: len(columns)] = _column(head, cells, head in table.hexadecimal, last=last)
-    pieces[-1] = pieces[-1].removesuffix("\n")
-    text = "".join(pieces)
-    # Cells without a text at the end of a row leave blanks.
-    return "\n".join(map(str.rstrip, text.splitlines())) if " \n" in text else text.rstrip(" ")
-
-
-def _column(head: str, cells: Sequence[object], hexadecimal: bool, *, last: bool) -> list[str]:
-    """Head, rule and cells of one column, with the gap before it, and the end of the line if `last`."""
-    few = len(set(cells[:_LONG])) < _LONG // 2
-    distinct = tuple(set(cells)) if few else cells
-    texts = _cells(distinct, hexadecimal)
-    width = max(len(head) + 2, *map(len, texts))
-    end = "\n" if last else ""
-    right = isinstance(cells[0], int)
-    if right and not last:
-        texts = list(map(str.rjust, texts, repeat(width + 2)))
-    elif right:
-        texts = [f"  {text:>{width}}{end}" for text in texts]
-    else:
-        texts = [f"  {text}{end}" if last else f"  {text:<{width}}" for text in texts]
-    if few:
-        texts = list(map(dict(zip(distinct, texts, strict=True)).__getitem__, cells))
-    title = head.rjust(width) if right else head.ljust(0 if last else width)
-    return [f"  {title}{end}", f"  {'-' * width}{end}", *texts]
-
-
-def _cells(cells: Sequence[object], hexadecimal: bool) -> list[str]:
-    """`_cell` of each; faster where all are of one type and none is negative."""
-    if hexadecimal and set(map(type, cells)) == {int}:
-        numbers = cast("Sequence[int]", cells)
-        if min(numbers) >= 0:
-            return list(map(hex, numbers))
-    return [_cell(cell, hexadecimal) for cell in cells]
-
-
 def _tabulate() -> Callable[..., str] | None:
     try:
         from tabulate import tabulate
     except ImportError:  # a debugger's Python may lack it; `coronel status` says so
         return None
     return tabulate
-
-
-def _cell(cell: object, hexadecimal: bool) -> str:
-    if isinstance(cell, int):
-        return f"{cell:#x}" if hexadecimal else f"{cell:,}"
-    return str(cell)
 
 
 def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:

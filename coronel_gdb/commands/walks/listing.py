@@ -10,7 +10,7 @@ from operator import add, mul
 from coronel_gdb.commands.walks.words import SIZES, counted, damage, rights
 from coronel_gdb.errors import UsageError
 from coronel_gdb.lift.pages import EXECUTE, LEVEL_SHIFT, SIZE_OF_LEVEL, USER, WRITE, Pages, rights_of
-from coronel_gdb.report import Absent, Columns, Report, Table
+from coronel_gdb.report import Absent, Columns, Derived, Report, Table
 
 _SHOWN_BAD = 100
 _MOST_ROWS = 200_000
@@ -106,17 +106,17 @@ def folded_table(pages: Pages) -> Table:
 def _cells(pages: Pages) -> tuple[Sequence[object], ...]:
     """What stands below each of `COLUMNS`."""
     sizes = {kind: SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in set(pages.kinds)}
-    bytes_of = list(map(mul, pages.pages, map(sizes.__getitem__, pages.kinds)))
     words = {kind: SIZES[size] for kind, size in sizes.items()}
     allowed = {kind: rights(rights_of(kind)) for kind in sizes}
+    bytes_of = Derived(mul, pages.pages, Derived(sizes.__getitem__, pages.kinds))
     return (
         pages.starts,
-        list(map(add, pages.starts, bytes_of)),
+        Derived(add, pages.starts, bytes_of),
         pages.physical,
         bytes_of,
         pages.pages,
-        list(map(words.__getitem__, pages.kinds)),
-        list(map(allowed.__getitem__, pages.kinds)),
+        Derived(words.__getitem__, pages.kinds),
+        Derived(allowed.__getitem__, pages.kinds),
     )
 
 
