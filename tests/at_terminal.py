@@ -46,7 +46,7 @@ class Terminal:
             self.process.send_signal(signal.SIGINT)
             with suppress(AssertionError):
                 return self.wait_for(text, 2.0)
-        raise AssertionError(f"no {text!r}")
+        raise AssertionError(f"no {text!r} in:\n{self.text}")
 
     def close(self) -> None:
         self.process.kill()

@@ -151,6 +151,10 @@ class OnCore(ABC):
         """A register of the selected CPU, control registers too."""
         return self.core.register(name)
 
+    def physical_bits(self) -> int | None:
+        """As of any dump."""
+        return self.core.physical_bits()
+
 
 class _Route:
     """A dump's memory as `PhysicalMemory`."""

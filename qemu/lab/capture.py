@@ -5,16 +5,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lab.documents.document import Session, name, with_sessions
+from lab.documents.examples.page import EXAMPLES_PAGE, examples_page
 from lab.documents.reference import written_pages
 from lab.documents.sessions import boots, captured_at
 from lab.documents.stage import Dumps
 
 
 def main(_arguments: Sequence[str] = ()) -> int:
-    """Rewrite the written pages first, for they may hold sessions too, then every captured block."""
+    """Rewrite the written pages first, for they may hold sessions too, the examples, every captured block."""
     for path, text in written_pages():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
+    EXAMPLES_PAGE.write_text(examples_page())
     with TemporaryDirectory(prefix="coronel-doc-") as folder:
         dumps = Dumps(Path(folder))
         for place, blocks in boots().values():

@@ -160,7 +160,7 @@ def test_without_the_environments_packages_commands_still_work(
 
 
 def test_one_ctrl_c_ends_a_walk_that_would_take_for_ever() -> None:
-    """Full tables of full tables: a million pages are looked at before that is called damage."""
+    """Full tables of full tables: a million pages are looked at, and each is judged."""
     with standing(OVERFLOW) as stood:
         with Gdb() as gdb:
             gdb.attach(stood.machine.gdb_socket, KERNEL_ELF)
@@ -178,7 +178,7 @@ def test_one_ctrl_c_ends_a_walk_that_would_take_for_ever() -> None:
         try:
             terminal.wait_for("\nready")
             terminal.wait_for("(lldb)")
-            terminal.type(f"pagewalk --cr3 {root:#x}")
+            terminal.type(f"pagewalk --audit --cr3 {root:#x}")
             terminal.wait_for(f"{root:#x}")
             time.sleep(0.3)
             terminal.interrupt_until("pagewalk: interrupted, nothing was checked")

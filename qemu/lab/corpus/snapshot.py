@@ -75,6 +75,10 @@ class DamagedTarget:
         """The kernel's file."""
         return self._target.kernel()
 
+    def physical_bits(self) -> int | None:
+        """As the snapshot has it."""
+        return self._target.physical_bits()
+
     def facts(self) -> Sequence[tuple[str, str]]:
         """That of the snapshot."""
         return self._target.facts()

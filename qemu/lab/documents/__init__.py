@@ -5,6 +5,7 @@ places     where a session is captured: a kernel at a checkpoint, with its dumps
 stage      one such place while it runs: GDB, LLDB, QEMU's monitor and a shell in a scratch folder
 sessions   a captured session, typed anew
 lines      which command line is run where, and which is not, and why
+examples   one real report for each code: kernels that are booted, damages made in their dumps
 reference  the pages that are written from the code
 site       what Sphinx is told about these files, for `make docs`
 """

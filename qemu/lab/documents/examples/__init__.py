@@ -1,0 +1,1 @@
+"""One real report for each code of a finding: docs/examples.md."""
