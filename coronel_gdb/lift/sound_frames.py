@@ -7,7 +7,8 @@ from cut to cut.
 """
 
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import compress, repeat
+from operator import ne
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ from model.records import FrameManager
 from model.types import PAGE_BYTES
 
 _NODES_A_CUT = 1024
+_OTHERS = bytes.maketrans(b"\0\1", b"\1\0")  # who is not free
 _NODE_WORDS = 2  # what is decoded in bulk here is exactly an array of pairs of 8 bytes
 
 
@@ -52,9 +54,9 @@ def _by_steps(manager: FrameManager, data: bytes | bytearray) -> SoundFrames | N
     nodes, count = manager.nodes, manager.node_count
     addresses, links = words[::_NODE_WORDS].tolist(), words[1::_NODE_WORDS].tolist()
     owned = range(0, count * PAGE_BYTES, PAGE_BYTES)
-    if any(address for address, own in zip(addresses, owned, strict=True) if address != own):
-        return None  # a node names another frame
     free = bytes(map(bool, addresses))
+    if any(compress(map(ne, addresses, owned), free)):
+        return None  # a node names another frame
     linked = free.count(1)
     if linked != manager.free_count or not _managed(manager, free):
         return None
@@ -64,7 +66,7 @@ def _by_steps(manager: FrameManager, data: bytes | bytearray) -> SoundFrames | N
     if lowest < nodes or max(links, default=0) >= nodes + 16 * count:
         return None
     # Nobody but free nodes links: so a list that is as long as they are many holds each of them once.
-    if any(link for link, own in zip(links, free, strict=True) if not own):
+    if any(compress(links, free.translate(_OTHERS))):
         return None
     if not linked:
         return SoundFrames(0, free) if not manager.free_list else None

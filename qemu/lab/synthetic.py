@@ -145,7 +145,12 @@ def frames(nodes: int) -> Synthetic:
 
 
 def _with_symbols(made: Synthetic, heap_object: int, manager: int) -> Synthetic:
-    variables = {"g_kernel_heap": heap_object, "g_physical_manager": manager, "g_kernel_virtual_manager": 0}
+    variables = {
+        "g_kernel_heap": heap_object,
+        "g_physical_manager": manager,
+        "g_kernel_virtual_manager": 0,
+        "paging::window_table_": 0,  # a kernel is known by it
+    }
     for number, (name, value) in enumerate(variables.items()):
         made.symbols[name] = made.put(8 * number, value.to_bytes(8, "little"))
     return made
