@@ -8,6 +8,9 @@ root=$PWD
 out=$root/build/release
 python=$root/.venv/bin/python
 
+# With the checkout on its path pip finds the package there already, and installs nothing.
+unset PYTHONPATH
+
 say() { printf 'release: %s\n' "$*"; }
 
 rm -rf "$out"
