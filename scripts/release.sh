@@ -37,7 +37,14 @@ say "the tests, on the installed wheel"
 tar -xzf "$out"/dist/*.tar.gz -C "$out/source" --strip-components=1
 cd "$out/source"
 rm -rf coronel_gdb model gdbinit.py
-ln -s "$root/build" build
+# Folder by folder: a test that builds or clears something there must not reach this very release.
+mkdir build
+for made in "$root"/build/*/; do
+    [[ $made == "$out/" ]] || ln -s "${made%/}" build/
+done
 ln -s "$out/venv" .venv
-# What judges the sources of the checkout has nothing to look at here.
-PYTHONPATH=qemu .venv/bin/python -m pytest -n 2 --dist loadfile --ignore tests/test_architecture.py "$@"
+# To scripts/setup.sh, which tests run through make, this environment is as it must be: else it is made anew.
+version=$(.venv/bin/python -c 'import sys; print(sys.version)' | tr -d '\n')
+printf '%s\n' "$version $PWD $(cat pyproject.toml scripts/setup.sh | sha256sum)" >.venv/.setup-stamp
+# What judges the sources and the documents of the checkout has nothing to look at here.
+PYTHONPATH=qemu .venv/bin/python -m pytest -n 2 --dist loadfile --ignore tests/test_architecture.py --ignore tests/test_documents.py "$@"
