@@ -1,11 +1,11 @@
 """A target that notes which physical pages are read of it, and which could not be."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 from coronel_gdb.errors import ReadFault
+from coronel_gdb.lift.relayed import RelayedTarget
 from coronel_gdb.protocols import PhysicalMemory, Target
-from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
+from model.types import PAGE_BYTES, PhysicalAddress
 
 _LARGEST_READ_PAGES = 1024
 
@@ -72,34 +72,10 @@ def _runs(pages: set[int]) -> list[tuple[int, int]]:
     return runs
 
 
-class RecordedTarget:
+class RecordedTarget(RelayedTarget):
     """A `Target` with such a memory; everything else is that of the target behind it."""
 
+    memory: RecordedMemory
+
     def __init__(self, target: Target, physical_bits: int | None) -> None:
-        self._target = target
-        self._bits = physical_bits
-        self.memory = RecordedMemory(target.memory)
-
-    def register(self, name: str) -> int:
-        """As the target behind it."""
-        return self._target.register(name)
-
-    def symbol(self, name: str) -> VirtualAddress | None:
-        """As the target behind it."""
-        return self._target.symbol(name)
-
-    def evaluate(self, expression: str) -> int:
-        """As the target behind it."""
-        return self._target.evaluate(expression)
-
-    def kernel(self) -> Path | None:
-        """As the target behind it."""
-        return self._target.kernel()
-
-    def facts(self) -> Sequence[tuple[str, str]]:
-        """As the target behind it."""
-        return self._target.facts()
-
-    def physical_bits(self) -> int | None:
-        """MAXPHYADDR, asked of the target before."""
-        return self._bits
+        super().__init__(target, RecordedMemory(target.memory), physical_bits)

@@ -8,12 +8,13 @@ from tempfile import TemporaryDirectory
 
 from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.commands.command import Context
+from coronel_gdb.lift.relayed import RelayedTarget
 from coronel_gdb.profiles.schema import ResolvedProfile
 from coronel_gdb.protocols import PhysicalMemory
 from lab.paths import KERNEL_ELF
 from lab.programs import modules
 from lab.stopped import at_checkpoint
-from model.types import PhysicalAddress, VirtualAddress
+from model.types import PhysicalAddress
 
 
 @dataclass(frozen=True)
@@ -52,36 +53,11 @@ class Patched:
         return self._below.describe()
 
 
-class DamagedTarget:
+class DamagedTarget(RelayedTarget):
     """A `Target`: the snapshot with patched memory."""
 
     def __init__(self, target: DumpTarget, patches: Mapping[int, bytes]) -> None:
-        self._target = target
-        self.memory: PhysicalMemory = Patched(target.memory, patches)
-
-    def register(self, name: str) -> int:
-        """As at the stop."""
-        return self._target.register(name)
-
-    def symbol(self, name: str) -> VirtualAddress | None:
-        """From the kernel's file."""
-        return self._target.symbol(name)
-
-    def evaluate(self, expression: str) -> int:
-        """Numbers, registers and symbols."""
-        return self._target.evaluate(expression)
-
-    def kernel(self) -> Path | None:
-        """The kernel's file."""
-        return self._target.kernel()
-
-    def physical_bits(self) -> int | None:
-        """As the snapshot has it."""
-        return self._target.physical_bits()
-
-    def facts(self) -> Sequence[tuple[str, str]]:
-        """That of the snapshot."""
-        return self._target.facts()
+        super().__init__(target, Patched(target.memory, patches), target.physical_bits())
 
     def reread(self) -> bool:
         """Nothing changes here."""
