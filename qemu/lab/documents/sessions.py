@@ -12,6 +12,7 @@ _CHANGING = (
     (re.compile(r"\(pid \d+\)"), "(pid 4711)"),
     (re.compile(r"looked at by  \d+ process\w*"), "looked at by  2 processes"),
     (re.compile(r"^save: \d+ KiB", re.M), "save: … KiB"),
+    (re.compile(r"^  file  [\d,]+ bytes$", re.M), "  file  … bytes"),  # compressed
     (re.compile(rf"{re.escape(str(ROOT))}/"), ""),
     (re.compile(r"/\S*coronel-lab-\w+/"), ""),
     (re.compile(r"(GDB|LLDB|python|lldb version) +\d+\.\d+(\.\d+)?"), r"\1 …"),
