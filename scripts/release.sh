@@ -37,10 +37,10 @@ say "the tests, on the installed wheel"
 tar -xzf "$out"/dist/*.tar.gz -C "$out/source" --strip-components=1
 cd "$out/source"
 rm -rf coronel_gdb model gdbinit.py
-# Folder by folder: a test that builds or clears something there must not reach this very release.
+# Copies: a test that builds or clears something must not reach this very release, and GDB names where a file really lies.
 mkdir build
 for made in "$root"/build/*/; do
-    [[ $made == "$out/" ]] || ln -s "${made%/}" build/
+    [[ $made == "$out/" ]] || cp -a "${made%/}" build/
 done
 ln -s "$out/venv" .venv
 # To scripts/setup.sh, which tests run through make, this environment is as it must be: else it is made anew.

@@ -40,7 +40,6 @@ _IS_PRESENT = bytes(flags & PRESENT for flags in range(256))  # by the lowest by
 _PTE_KIND = Level.PTE << LEVEL_SHIFT
 _ALL = WRITE | USER | EXECUTE
 _NONE = 0  # equal to no present entry
-_LAST_TABLE = (1 << 52) - ENTRIES_PER_TABLE * PAGE_BYTES
 _SMALL = 64  # tables: only subtrees of so many are remembered, to be replayed for their aliases
 _MOST_DECODED = 400_000  # ranges of last-level tables kept; beyond, tables are decoded again when met again
 
@@ -135,6 +134,8 @@ class _Walker:
         self._decoded: dict[tuple[int, int], _Decoded] = {}
         self._subtrees: dict[tuple[int, int, int], _Subtree] = {}
         self._suspicious = bits(51, space.mode.physical_bits) | (0 if space.mode.nx_enabled else NO_EXECUTE)
+        # Where the pages of a table would run out of MAXPHYADDR, each entry is judged by itself.
+        self._beyond = 1 << space.mode.physical_bits
         everything = (1 << 64) - 1
         self._reserved_masks = {  # without and with PS
             level: tuple(
@@ -171,44 +172,7 @@ class _Walker:
             return frozenset((table,))
         first, total, damage = len(self.found.starts), self._total, self._damage()
         before = self.found.pages[-1] if first else 0
-        met: frozenset[int] | None = frozenset((table,))
-        entries = list(present_entries(data))
-        if level <= Level.PML4E:
-            self._space.load(e & ADDRESS_BITS for _, e in entries if level > 3 or not e & PAGE_SIZE)
-        step = Level(level).span_bytes
-        small, large = self._reserved_masks[level]
-        path = (*above, table)
-        for index, entry in entries:
-            virtual = base + index * step
-            if level == self._mode.levels:
-                virtual = int(sign_extend(virtual, level))
-            if entry & (self._suspicious | PAGE_SIZE):
-                wrong = entry & (large if entry & PAGE_SIZE else small)
-                if wrong:
-                    self._reserved(table, level, index, virtual, wrong)
-                    continue
-                if entry & PAGE_SIZE:
-                    self._leaf(virtual, entry, level, rights & entry_rights(entry))
-                    continue
-            below = entry & ADDRESS_BITS
-            if below in path:
-                self.found.self_maps.append(
-                    SelfMap(
-                        VirtualAddress(virtual),
-                        step,
-                        Level(level),
-                        index,
-                        PhysicalAddress(table + ENTRY_BYTES * index),
-                        PhysicalAddress(below),
-                        rights_of(rights & entry_rights(entry)),
-                    )
-                )
-                self._bounded_bad()
-                if not self._through:
-                    continue
-            self._referrer = (table + ENTRY_BYTES * index, index)
-            kept = rights & (entry_rights(entry) | self._kept_rights)
-            met = _together(met, self.table(below, level - 1, virtual, kept, path))
+        met = self._upper(table, data, level, base, rights, (*above, table))
         alone = not first or self.found.pages[first - 1] == before  # nothing was joined to what came before
         if met is None or not alone or self._damage() != damage:
             return None
@@ -217,28 +181,70 @@ class _Walker:
         self._subtrees[table, level, rights] = _Subtree(first, end, base, last, self._total - total, met)
         return met
 
+    def _upper(
+        self, table: int, data: bytes, level: int, base: int, rights: int, path: tuple[int, ...]
+    ) -> frozenset[int] | None:
+        """The pages below a table that is not of the last level; the result as that of `table`."""
+        met: frozenset[int] | None = frozenset((table,))
+        entries = list(present_entries(data))
+        if level <= Level.PML4E:
+            self._space.load(e & ADDRESS_BITS for _, e in entries if level > 3 or not e & PAGE_SIZE)
+        step = Level(level).span_bytes
+        small, large = self._reserved_masks[level]
+        telling = self._suspicious | PAGE_SIZE
+        repeats = self._beyond - ENTRIES_PER_TABLE * step if self._coalesced else -1
+        successor, following = _NONE, -1
+        for index, entry in entries:
+            # Most large pages are the one before with the next address, as in `_decode`.
+            if entry == successor and index == following:
+                self._grow(step)
+                successor, following = entry + step, index + 1
+                continue
+            virtual = base + index * step
+            if level == self._mode.levels:
+                virtual = int(sign_extend(virtual, level))
+            if entry & telling:
+                wrong = entry & (large if entry & PAGE_SIZE else small)
+                if wrong:
+                    self._reserved(table, level, index, virtual, wrong)
+                    continue
+                if entry & PAGE_SIZE:
+                    self._leaf(virtual, entry, level, rights & entry_rights(entry))
+                    if entry & ADDRESS_BITS < repeats:
+                        successor, following = entry + step, index + 1
+                    continue
+            below = entry & ADDRESS_BITS
+            if below in path:
+                self._self_map(virtual, level, table, index, below, rights & entry_rights(entry))
+                if not self._through:
+                    continue
+            self._referrer = (table + ENTRY_BYTES * index, index)
+            kept = rights & (entry_rights(entry) | self._kept_rights)
+            met = _together(met, self.table(below, level - 1, virtual, kept, path))
+        return met
+
     def _damage(self) -> int:
         """How much is wrong so far."""
         return len(self.found.bad) + len(self.found.self_maps)
 
     def _replay(self, known: _Subtree, base: int) -> None:
         """The pages of a subtree met before, from another address on."""
-        found, part, delta = self.found, slice(known.first, known.end), base - known.base
-        if known.first == known.end:
+        first, end, last = known.first, known.end, known.end - 1
+        if first == end:
             return
-        starts = list(map(add, found.starts[part], repeat(delta)))
-        physical, pages, kinds = found.physical[part], found.pages[part], found.kinds[part]
-        pages[-1] = known.last_pages
-        size = Level(kinds[-1] >> LEVEL_SHIFT).span_bytes * pages[-1]
-        joined = self._joins(starts[0], physical[0], kinds[0])
-        self._end, self._physical_end = starts[-1] + size, physical[-1] + size
-        if joined:
-            found.pages[-1] += pages[0]
-        skip = 1 if joined else 0
-        found.starts += starts[skip:]
-        found.physical += physical[skip:]
-        found.pages += pages[skip:]
-        found.kinds += kinds[skip:]
+        found, delta = self.found, base - known.base
+        size = Level(found.kinds[last] >> LEVEL_SHIFT).span_bytes * known.last_pages
+        if self._joins(found.starts[first] + delta, found.physical[first], found.kinds[first]):
+            found.pages[-1] += found.pages[first] if first < last else known.last_pages
+            first += 1
+        if first < end:
+            part = slice(first, end)
+            found.starts.extend(map(add, found.starts[part], repeat(delta)))
+            found.physical += found.physical[part]
+            found.pages += found.pages[part]
+            found.pages[-1] = known.last_pages
+            found.kinds += found.kinds[part]
+        self._end, self._physical_end = found.starts[last] + delta + size, found.physical[last] + size
         self._count(known.total)
 
     def _joins(self, start: int, physical: int, kind: int) -> bool:
@@ -264,14 +270,15 @@ class _Walker:
             self._reserved(table, 1, index, base + index * PAGE_BYTES, wrong)
         if not decoded.offsets:
             return
-        found, skip = self.found, 0
-        if self._joins(base + decoded.offsets[0], decoded.physical[0], decoded.kinds[0]):
-            found.pages[-1] += decoded.pages[0]
-            skip = 1
-        found.starts += [base + offset for offset in decoded.offsets[skip:]]
-        found.physical += decoded.physical[skip:]
-        found.pages += decoded.pages[skip:]
-        found.kinds += decoded.kinds[skip:]
+        found, at = self.found, len(self.found.starts)
+        joined = self._joins(base + decoded.offsets[0], decoded.physical[0], decoded.kinds[0])
+        found.starts += [base + offset for offset in decoded.offsets]
+        found.physical += decoded.physical
+        found.pages += decoded.pages
+        found.kinds += decoded.kinds
+        if joined:
+            found.pages[at - 1] += decoded.pages[0]
+            del found.starts[at], found.physical[at], found.pages[at], found.kinds[at]
         last = decoded.pages[-1] * PAGE_BYTES
         self._end = base + decoded.offsets[-1] + last
         self._physical_end = decoded.physical[-1] + last
@@ -279,6 +286,7 @@ class _Walker:
 
     def _decode(self, data: bytes, rights: int) -> _Decoded:
         suspicious, coalesced = self._suspicious, self._coalesced
+        last = self._beyond - ENTRIES_PER_TABLE * PAGE_BYTES
         allowed = [kind & rights | _PTE_KIND for kind in range(8)]
         offsets: list[int] = []
         physical: list[int] = []
@@ -308,8 +316,7 @@ class _Walker:
                 kinds.append(own)
                 kind = own
             if coalesced:
-                # What would run out of 52 bits does not continue: addresses have no carry.
-                successor = entry + PAGE_BYTES if address < _LAST_TABLE else _NONE
+                successor = entry + PAGE_BYTES if address < last else _NONE
                 following, expected = address + PAGE_BYTES, index + 1
         return _Decoded(offsets, physical, pages, kinds, sum(pages), reserved)
 
@@ -327,6 +334,13 @@ class _Walker:
         self._end, self._physical_end = virtual + size, address + size
         self._count(1)
 
+    def _grow(self, size: int) -> None:
+        """One more page in the last range."""
+        self.found.pages[-1] += 1
+        self._end += size
+        self._physical_end += size
+        self._count(1)
+
     def _count(self, pages: int) -> None:
         self._total += pages
         if self._total >= self._bounds.pages or len(self.found.starts) >= self._bounds.ranges:
@@ -338,6 +352,20 @@ class _Walker:
             self._progress(self._total)
             if self._visits >= self._bounds.visits:
                 raise _Full
+
+    def _self_map(self, virtual: int, level: int, table: int, index: int, below: int, rights: int) -> None:
+        self.found.self_maps.append(
+            SelfMap(
+                VirtualAddress(virtual),
+                Level(level).span_bytes,
+                Level(level),
+                index,
+                PhysicalAddress(table + ENTRY_BYTES * index),
+                PhysicalAddress(below),
+                rights_of(rights),
+            )
+        )
+        self._bounded_bad()
 
     def _unreadable(self, table: int, level: int, base: int) -> None:
         address, index = self._referrer or (None, None)

@@ -4,7 +4,6 @@ The rules are those of `model.paging.walk_space`, to which tests prove both deco
 cost more than the walk itself, so what belongs to one range lies in four lists at one index.
 """
 
-import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ WRITE, USER, EXECUTE = 1, 2, 4
 """Rights in a `kind`: an entry's bits 1 and 2 shifted by one, and the absence of NX."""
 LEVEL_SHIFT = 3
 SIZE_OF_LEVEL = {level: Level(level).span_bytes for level in (1, 2, 3)}
-_WORTH_BULK = 1024  # tables: below, numpy's import (0.1 to 0.25 s) costs more than it saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +132,3 @@ class Pages:
 def rights_of(kind: int) -> Rights:
     """The model's record of a kind's rights."""
     return Rights(bool(kind & WRITE), bool(kind & USER), bool(kind & EXECUTE))
-
-
-def bulk_is_worth_it(tables: int) -> bool:
-    """Whether to decode so many tables by numpy."""
-    return tables >= _WORTH_BULK or (tables >= _WORTH_BULK // 8 and "numpy" in sys.modules)

@@ -1,12 +1,17 @@
 """The whole of an address space by whichever decoder is sooner done."""
 
+import sys
 from collections.abc import Iterator
 
 from coronel_gdb.lift.page_walker import present_entries, walk_pages
-from coronel_gdb.lift.pages import Pages, Progress, bulk_is_worth_it, no_progress
+from coronel_gdb.lift.pages import Pages, Progress, no_progress
 from coronel_gdb.lift.space import AddressSpace
-from model.page_entry import ADDRESS_BITS, PAGE_SIZE, Level
+from model.page_entry import ADDRESS_BITS, ENTRY_BYTES, PAGE_SIZE, PRESENT, Level
 from model.types import PhysicalAddress
+
+_MOST_BY_HAND = 1023  # tables: up to there, numpy's import (0.1 to 0.25 s) costs more than it saves
+_MOST_BESIDE_NUMPY = 127  # and where it is imported already
+_REFERS = bytes(flags & (PRESENT | PAGE_SIZE) == PRESENT for flags in range(256))  # by an entry's lowest byte
 
 
 def whole_space(
@@ -18,7 +23,8 @@ def whole_space(
     progress: Progress = no_progress,
 ) -> Pages:
     """Every page of a space; not `effective`, with the rights of the leaf alone."""
-    if effective and bulk_is_worth_it(tables_about(space)):
+    most = _MOST_BESIDE_NUMPY if "numpy" in sys.modules else _MOST_BY_HAND
+    if effective and has_more_tables(space, most):
         try:
             from coronel_gdb.lift.page_arrays import walk_pages_in_bulk
 
@@ -36,22 +42,27 @@ def whole_space(
     )
 
 
-def tables_about(space: AddressSpace) -> int:
-    """About how many tables a space has: the last level is counted by what refers to it, aliases once."""
-    tables, total = {int(space.root) & ADDRESS_BITS}, 0
-    for level in range(space.mode.levels, 1, -1):
-        below: set[int] = set()
-        for data in _read(space, sorted(tables)):
-            below.update(
-                entry & ADDRESS_BITS
-                for _, entry in present_entries(data)
-                if level > Level.PDPTE or not entry & PAGE_SIZE
-            )
-            if len(below) > _MANY:
-                return len(below)
-        total += len(below)
-        tables = below
-    return 1 + total
+def has_more_tables(space: AddressSpace, limit: int) -> bool:
+    """Whether a space has more tables than that, aliases counted once.
+
+    Those of the last level count by what refers to them, and are not read.
+    """
+    tables, total = [int(space.root) & ADDRESS_BITS], 0
+    for _ in range(space.mode.levels, Level.PDE, -1):
+        total += len(tables)
+        tables = sorted({below for data in _read(space, tables) for below in _below(data)})
+        if total + len(tables) > limit:
+            return True
+    total += len(tables)
+    directories = list(_read(space, tables))
+    if total + sum(data[::ENTRY_BYTES].translate(_REFERS).count(1) for data in directories) <= limit:
+        return False  # even with all aliases, which is soon known
+    last: set[int] = set()
+    for data in directories:
+        last.update(_below(data))
+        if total + len(last) > limit:
+            return True
+    return False
 
 
 def _read(space: AddressSpace, tables: list[int]) -> Iterator[bytes]:
@@ -62,4 +73,8 @@ def _read(space: AddressSpace, tables: list[int]) -> Iterator[bytes]:
             yield data
 
 
-_MANY = 4096
+def _below(data: bytes) -> Iterator[int]:
+    """The tables to which a table refers."""
+    for _, entry in present_entries(data):
+        if not entry & PAGE_SIZE:
+            yield entry & ADDRESS_BITS

@@ -1,15 +1,32 @@
 """A table of very many rows as text: what tabulate prints, in a fraction of a microsecond for each row.
 
-Rows are drawn in blocks: what is the same in all rows of a block is written once and repeated.
+Rows are drawn in blocks: what is the same in all rows of a block is written once and repeated, and where only
+addresses differ, their digits are put into the repeated row place by place.
 """
 
+import sys
+from array import array
+from binascii import hexlify
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from coronel_gdb.report import Columns, Table, alike
 
 _BLOCK = 1024  # rows
+_DIGITS = 16  # of 64 bits
 
-_Texts = list[tuple[list[str], set[int]]]
+
+@dataclass(frozen=True, slots=True)
+class _Addresses:
+    """Addresses of equal length: the first one's text, and the digits at the places where others differ."""
+
+    cells: Sequence[object]
+    text: str
+    differing: list[tuple[int, bytes]]
+
+
+_Column = list[str] | _Addresses
+_Texts = list[tuple[_Column, set[int]]]
 """Of each column the text of every row of a block, or a single one where all are the same; their lengths."""
 
 
@@ -45,33 +62,53 @@ def cell_text(cell: object, hexadecimal: bool) -> str:
 def _texts(columns: Sequence[tuple[Sequence[object], bool]], part: slice) -> _Texts:
     """Texts of some rows; `columns` are the cells of each and whether they are addresses."""
     found = [_column(cells[part], hexadecimal) for cells, hexadecimal in columns]
-    return [(texts, set(map(len, texts))) for texts in found]
+    return [
+        (column, {len(column.text)} if isinstance(column, _Addresses) else set(map(len, column)))
+        for column in found
+    ]
 
 
-def _column(cells: Sequence[object], hexadecimal: bool) -> list[str]:
+def _column(cells: Sequence[object], hexadecimal: bool) -> _Column:
     if alike(cells):
         return [cell_text(cells[0], hexadecimal)]
     if hexadecimal:
         try:
-            return list(map(hex, cells))  # type: ignore[arg-type]
-        except TypeError:  # not every cell is an address
+            return _addresses(cells) or list(map(hex, cells))  # type: ignore[arg-type]
+        except (TypeError, OverflowError):  # not every cell is an address
             pass
     return [cell_text(cell, hexadecimal) for cell in cells]
 
 
+def _addresses(cells: Sequence[object]) -> _Addresses | None:
+    """None where some are longer than others."""
+    words = array("Q", cells)  # type: ignore[type-var]
+    if sys.byteorder == "little":
+        words.byteswap()
+    digits = hexlify(words)
+    columns = [digits[place::_DIGITS] for place in range(_DIGITS)]
+    differing = [
+        (place, column) for place, column in enumerate(columns) if column.count(column[0]) < len(column)
+    ]
+    text = hex(cells[0])  # type: ignore[arg-type]
+    first, (place, column) = _DIGITS + len("0x") - len(text), differing[0]
+    shorter = place == first < _DIGITS - 1 and b"0" in column
+    return None if place < first or shorter else _Addresses(cells, text, differing)
+
+
 def _lines(texts: _Texts, widths: Sequence[int], right: Sequence[bool], count: int) -> str:
     """So many rows, the columns two blanks apart and at the right or left of their widths."""
+    if all(isinstance(column, _Addresses) or len(column) == 1 for column, _ in texts):
+        return _stamped(texts, widths, right, count)
     between, differing = [""], []
     for (column, lengths), width, numeric in zip(texts, widths, right, strict=True):
-        padded = column if lengths == {width} else _padded(column, width, numeric=numeric)
+        cells = list(map(hex, column.cells)) if isinstance(column, _Addresses) else column  # type: ignore[arg-type]
+        padded = cells if lengths == {width} else [_padded(text, width, numeric) for text in cells]
         between[-1] += "  "
         if len(padded) == 1:
             between[-1] += padded[0]
         else:
             differing.append(padded)
             between.append("")
-    if not differing:
-        return "\n".join([between[0].rstrip()] * count)
     first, *others = between
     # Text after text of all rows; those of a column are put into their places at once.
     row = [part for text in others for part in ("", text)]
@@ -86,5 +123,21 @@ def _lines(texts: _Texts, widths: Sequence[int], right: Sequence[bool], count: i
     return text if whole else "\n".join(map(str.rstrip, text.split("\n")))
 
 
-def _padded(texts: list[str], width: int, *, numeric: bool) -> list[str]:
-    return [text.rjust(width) for text in texts] if numeric else [text.ljust(width) for text in texts]
+def _stamped(texts: _Texts, widths: Sequence[int], right: Sequence[bool], count: int) -> str:
+    """The same where only addresses differ from row to row, and so all rows are of one length."""
+    row, differing = b"", []
+    for (column, _), width, numeric in zip(texts, widths, right, strict=True):
+        text = column.text if isinstance(column, _Addresses) else column[0]
+        row += b"  " + _padded(text, width, numeric).encode()
+        if isinstance(column, _Addresses):
+            end = len(row) - (0 if numeric else width - len(text))
+            differing += [(end - _DIGITS + place, digits) for place, digits in column.differing]
+    row = row.rstrip() + b"\n"
+    lines = bytearray(row * count)
+    for start, digits in differing:
+        lines[start :: len(row)] = digits
+    return lines[:-1].decode()
+
+
+def _padded(text: str, width: int, numeric: bool) -> str:
+    return text.rjust(width) if numeric else text.ljust(width)

@@ -12,7 +12,7 @@ from coronel_gdb.lift.page_arrays import walk_pages_in_bulk
 from coronel_gdb.lift.page_walker import walk_pages
 from coronel_gdb.lift.pages import Bounds, Pages, SelfMap
 from coronel_gdb.lift.space import AddressSpace
-from coronel_gdb.lift.whole import tables_about, whole_space
+from coronel_gdb.lift.whole import has_more_tables, whole_space
 from model.page_entry import Level, PagingMode, Rights
 from model.paging import BadTable, Mapping, coalesce, walk_space
 from model.spaces import walk_whole
@@ -128,7 +128,7 @@ def test_the_walk_that_keeps_the_tables_finds_the_same_pages(
     runs=st.lists(st.tuples(st.integers(0, 511), st.integers(1, 40), flag_sets, st.booleans()), max_size=12),
     upper=st.lists(st.tuples(slots, slots, slots, flag_sets, flag_sets, flag_sets), min_size=1, max_size=6),
     mode=modes,
-    frame=st.sampled_from([0x10_0000, (1 << 52) - 0x8000]),
+    frame=st.sampled_from([0x10_0000, *((1 << bits) - 0x8000 for bits in (36, 40, 52))]),
 )
 def test_runs_of_pages_seen_through_several_paths(
     decode: Decoder,
@@ -152,6 +152,15 @@ def test_runs_of_pages_seen_through_several_paths(
         for index in range(start, min(start + count, 512)):
             entries[(0x5000 if other else 0x4000) + 8 * index] = (frame + 4096 * index) % (1 << 52) | flags
     check(decode, Tables(entries), mode)
+
+
+@DECODERS
+@pytest.mark.parametrize("physical_bits", [40, 52])
+def test_pages_that_run_out_of_the_physical_addresses(decode: Decoder, physical_bits: int) -> None:
+    beyond, entries = 1 << physical_bits, {0x1000: 0x2000 | P, 0x2000: 0x3000 | P, 0x3000: 0x4000 | P}
+    for at, size, flags in ((0x2008, 1 << 30, P | PS), (0x3008, 2 << 20, P | PS), (0x4008, 4096, P)):
+        entries |= {at + 8 * index: beyond + (index - 2) * size | flags for index in range(3)}
+    check(decode, Tables(entries), PagingMode(physical_bits=physical_bits))
 
 
 @DECODERS
@@ -233,12 +242,12 @@ def test_progress_is_told_and_may_end_the_walk(decode: Decoder) -> None:
         decode(deep(3).space(PagingMode(physical_bits=40)), progress=stop)
 
 
-def test_about_how_many_tables() -> None:
+def test_whether_there_are_many_tables() -> None:
     entries = {0x1000: 0x2000 | P, 0x2000: 0x3000 | P, 0x2008: 0x4000_0000 | P | PS}
     below = {0x3000 + 8 * index: (0x4000 + 0x1000 * (index % 3)) | P for index in range(300)}
     space = Tables(entries | below | {0x3FF8: 0x20_0000 | P | PS}).space(PagingMode(physical_bits=40))
-    # Aliases cost next to nothing, so each table counts once.
-    assert tables_about(space) == 3 + 3
+    # Aliases cost next to nothing, so each table counts once: three, and those at the last level.
+    assert [has_more_tables(space, limit) for limit in (1, 2, 5, 6, 302, 303)] == [True] * 3 + [False] * 3
 
 
 def test_the_columns_answer_by_address_and_by_frame() -> None:

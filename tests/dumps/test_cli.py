@@ -162,7 +162,8 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "q"))
         server.listen(1)
-        words = [*CORONEL, "heapcheck", "--qmp", str(tmp_path / "q")]
+        # What was started in the background has inherited to ignore it.
+        words = ["env", "--default-signal=INT", *CORONEL, "heapcheck", "--qmp", str(tmp_path / "q")]
         with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
             connection, _ = server.accept()
             with connection:

@@ -11,7 +11,7 @@ from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.dumps.recognise import open_dump
 from coronel_gdb.errors import DumpError, KernelError, ReadFault, TargetError, UsageError
 from coronel_gdb.layout.symbols import SymbolFile, encodings
-from lab.paths import KERNEL_ELF
+from lab.paths import KERNEL_ELF, PACKAGES
 from model.types import PhysicalAddress
 from tests.dumps.writers import CODECS, PAGE, elf_core, flattened, kdump, kdump_head, qemu_note
 
@@ -59,6 +59,8 @@ def test_kdump_pages_in_every_compression(tmp_path: Path, codec: str, form: str)
 def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:
     """In a Python that has no package but the standard library."""
     path = written(tmp_path, kdump(kdump_head(), PAGES, "lzo"))
+    for name in ("coronel_gdb", "model"):
+        (tmp_path / name).symlink_to(PACKAGES / name)
     code = (
         "import sys; from pathlib import Path\n"
         "from coronel_gdb.dumps.recognise import open_dump\n"
@@ -66,7 +68,7 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:
         "except Exception as error: print(error)\n"
     )
     python = ["python3", "-S", "-c", code, str(path)]
-    done = subprocess.run(python, capture_output=True, text=True, check=True)
+    done = subprocess.run(python, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "compressed with lzo: `pip install lzallright` to read them" in done.stdout
 
 

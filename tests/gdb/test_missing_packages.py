@@ -7,7 +7,7 @@ import pytest
 
 from lab.gdbmi import Gdb
 from lab.machine import Machine
-from lab.paths import GDB_SCRIPT, KERNEL_ELF, ROOT
+from lab.paths import GDB_SCRIPT, KERNEL_ELF, PACKAGES, ROOT
 from lab.scenarios import Scenario
 from lab.stopped import MIXED_THEN_OVERFLOW
 from tests.conformance.stops import Stop, standing
@@ -31,7 +31,7 @@ SITE = next((ROOT / ".venv" / "lib").glob("python3.*/site-packages"))
 def checkout(folder: Path, without: str = "", broken: str = "") -> Path:
     """A script in a checkout whose environment lacks a package, or has one that cannot be imported."""
     for name in ("coronel_gdb", "model"):
-        (folder / name).symlink_to(ROOT / name)
+        (folder / name).symlink_to(PACKAGES / name)
     site = folder / SITE.relative_to(ROOT)
     site.mkdir(parents=True)
     for entry in SITE.iterdir():
@@ -43,7 +43,7 @@ def checkout(folder: Path, without: str = "", broken: str = "") -> Path:
         else:
             (site / entry.name).symlink_to(entry)
     script = folder / "gdbinit.py"
-    script.write_text(GDB_SCRIPT.read_text())
+    script.write_text(f"import runpy\nrunpy.run_path({str(folder / 'coronel_gdb' / 'gdbinit.py')!r})\n")
     return script
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from coronel_gdb.cli import main
-from lab.paths import ROOT
+from lab.paths import PACKAGES, ROOT
 from lab.stopped import Stopped, at_checkpoint
 from tests.kernels.told import LOADED, MEMORY, STRUCK, at, truth
 
@@ -219,7 +219,7 @@ def test_a_slip_is_named(tags: Foreign, old: str, new: str, told: str) -> None:
 def test_numbers_that_cannot_be_are_one_line(
     tmp_path: Path, name: str, old: str, new: str, told: str
 ) -> None:
-    text = (ROOT / "coronel_gdb" / "profiles" / f"{name}.toml").read_text()
+    text = (PACKAGES / "coronel_gdb" / "profiles" / f"{name}.toml").read_text()
     assert old in text
     profile = tmp_path / "wrong.toml"
     profile.write_text(text.replace(old, new))
