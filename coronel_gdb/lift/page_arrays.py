@@ -3,6 +3,7 @@
 Equal to `page_walker.walk_pages`; numpy is imported when a walk begins, never before.
 """
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 from coronel_gdb.lift.pages import (
@@ -100,7 +101,7 @@ class _Decoder:
         start, physical, pages, kind = start[order], physical[order], pages[order], kind[order]
         if self._coalesced:
             start, physical, pages, kind = self._join(start, physical, pages, kind)
-        found.starts, found.physical = start.tolist(), physical.tolist()
+        found.starts, found.physical = array("Q", start.tobytes()), physical.tolist()
         found.pages, found.kinds = pages.tolist(), kind.tolist()
         return found
 

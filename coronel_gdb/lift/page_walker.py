@@ -1,11 +1,9 @@
 """The pages of an address space with the standard library alone: tables decoded once, aliases replayed."""
 
-import struct
-from collections.abc import Iterator
+from array import array
 from dataclasses import dataclass
-from itertools import compress, repeat
-from operator import add
 
+from coronel_gdb.lift.entries import present_entries
 from coronel_gdb.lift.pages import (
     BOUNDS,
     EXECUTE,
@@ -18,6 +16,7 @@ from coronel_gdb.lift.pages import (
     SelfMap,
     no_progress,
     rights_of,
+    shifted,
 )
 from coronel_gdb.lift.space import AddressSpace
 from model.page_entry import (
@@ -35,8 +34,6 @@ from model.page_entry import (
 from model.paging import BadTable, FaultReason, sign_extend
 from model.types import PAGE_BYTES, PhysicalAddress, VirtualAddress
 
-_ENTRIES = struct.Struct("<512Q")
-_IS_PRESENT = bytes(flags & PRESENT for flags in range(256))  # by the lowest byte of an entry
 _PTE_KIND = Level.PTE << LEVEL_SHIFT
 _ALL = WRITE | USER | EXECUTE
 _NONE = 0  # equal to no present entry
@@ -48,7 +45,7 @@ _MOST_DECODED = 400_000  # ranges of last-level tables kept; beyond, tables are 
 class _Decoded:
     """The ranges of one last-level table under certain rights: offsets from its first address."""
 
-    offsets: list[int]
+    offsets: "array[int]"
     physical: list[int]
     pages: list[int]
     kinds: list[int]
@@ -96,11 +93,6 @@ def walk_pages(
     except _Full:
         walker.found.complete = False
     return walker.found
-
-
-def present_entries(data: bytes) -> Iterator[tuple[int, int]]:
-    """Index and value of the present entries of a table: most are empty, and those cost next to nothing."""
-    return compress(enumerate(_ENTRIES.unpack(data)), data[::ENTRY_BYTES].translate(_IS_PRESENT))
 
 
 def entry_rights(entry: int) -> int:
@@ -239,7 +231,7 @@ class _Walker:
             first += 1
         if first < end:
             part = slice(first, end)
-            found.starts.extend(map(add, found.starts[part], repeat(delta)))
+            found.starts += shifted(found.starts[part], delta)
             found.physical += found.physical[part]
             found.pages += found.pages[part]
             found.pages[-1] = known.last_pages
@@ -272,7 +264,7 @@ class _Walker:
             return
         found, at = self.found, len(self.found.starts)
         joined = self._joins(base + decoded.offsets[0], decoded.physical[0], decoded.kinds[0])
-        found.starts += [base + offset for offset in decoded.offsets]
+        found.starts += shifted(decoded.offsets, base)
         found.physical += decoded.physical
         found.pages += decoded.pages
         found.kinds += decoded.kinds
@@ -288,7 +280,7 @@ class _Walker:
         suspicious, coalesced = self._suspicious, self._coalesced
         last = self._beyond - ENTRIES_PER_TABLE * PAGE_BYTES
         allowed = [kind & rights | _PTE_KIND for kind in range(8)]
-        offsets: list[int] = []
+        offsets = array("Q")
         physical: list[int] = []
         pages: list[int] = []
         kinds: list[int] = []

@@ -1,14 +1,19 @@
 """All pages of an address space, in columns: aliases kept, self-maps recognised, walk bounded.
 
 The rules are those of `model.paging.walk_space`, to which tests prove both decoders equal. Records would
-cost more than the walk itself, so what belongs to one range lies in four lists at one index.
+cost more than the walk itself, so what belongs to one range lies in four columns at one index.
 """
 
+import sys
+from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import mul
+from itertools import compress
+from operator import add, mul
+from typing import overload
 
+from coronel_gdb.report import alike
 from model.page_entry import Level, Rights
 from model.paging import BadTable, Range
 from model.types import PhysicalAddress, VirtualAddress
@@ -17,6 +22,8 @@ WRITE, USER, EXECUTE = 1, 2, 4
 """Rights in a `kind`: an entry's bits 1 and 2 shifted by one, and the absence of NX."""
 LEVEL_SHIFT = 3
 SIZE_OF_LEVEL = {level: Level(level).span_bytes for level in (1, 2, 3)}
+_WORDS = 1024  # as one number: with more digits, each takes longer
+_ONES = int.from_bytes((1).to_bytes(8, sys.byteorder) * _WORDS, sys.byteorder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Pages:
     level n). `complete` is False when a bound ended the walk.
     """
 
-    starts: list[int] = field(default_factory=list)
+    starts: "array[int]" = field(default_factory=lambda: array("Q"))
     physical: list[int] = field(default_factory=list)
     pages: list[int] = field(default_factory=list)
     kinds: list[int] = field(default_factory=list)
@@ -86,8 +93,11 @@ class Pages:
 
     def mapped_bytes(self) -> int:
         """Bytes of addresses in all ranges."""
-        sizes = {kind: SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in set(self.kinds)}
-        return sum(map(mul, self.pages, map(sizes.__getitem__, self.kinds)))
+        kinds, total = bytes(self.kinds), self.count * SIZE_OF_LEVEL[1]
+        for level in {kind >> LEVEL_SHIFT for kind in set(kinds)} - {1}:  # few pages are large
+            of_level = kinds.translate(bytes(kind >> LEVEL_SHIFT == level for kind in range(256)))
+            total += sum(compress(self.pages, of_level)) * (SIZE_OF_LEVEL[level] - SIZE_OF_LEVEL[1])
+        return total
 
     def range(self, index: int) -> Range:
         """One range as the model's record."""
@@ -108,10 +118,10 @@ class Pages:
 
     def chosen(self, indices: list[int]) -> "Pages":
         """These ranges alone; everything else is the whole walk's."""
-        starts, physical, pages, kinds = (
-            [column[index] for index in indices]
-            for column in (self.starts, self.physical, self.pages, self.kinds)
+        physical, pages, kinds = (
+            [column[index] for index in indices] for column in (self.physical, self.pages, self.kinds)
         )
+        starts = array("Q", [self.starts[index] for index in indices])
         return Pages(starts, physical, pages, kinds, self.tables, self.bad, self.self_maps, self.complete)
 
     def at(self, virtual: int) -> int | None:
@@ -127,6 +137,45 @@ class Pages:
         for index, (first, pages, kind) in enumerate(columns):
             if first < end and first + pages * sizes[kind >> LEVEL_SHIFT] > physical:
                 yield self.starts[index] + max(physical - first, 0), index
+
+
+class Ends(Sequence[int]):
+    """The end of every range, computed when it is looked at."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        if not isinstance(index, slice):
+            return self._pages.starts[index] + self._pages.size_bytes(index)
+        starts = self._pages.starts[index]
+        pages, kinds = self._pages.pages[index], self._pages.kinds[index]
+        if alike(pages) and alike(kinds):
+            size = pages[0] * SIZE_OF_LEVEL[kinds[0] >> LEVEL_SHIFT]
+            if starts[-1] + size < 1 << 64:  # the last page of all ends beyond
+                return shifted(starts, size)
+        sizes = map(mul, pages, [SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in kinds])
+        return list(map(add, starts, sizes))
+
+
+def shifted(words: "array[int]", delta: int) -> "array[int]":
+    """Every word plus `delta`, none beyond 64 bits: all words are one number, to which one is added."""
+    result = array("Q")
+    for start in range(0, len(words), _WORDS):
+        part = words[start : start + _WORDS].tobytes()
+        ones = _ONES & (1 << 8 * len(part)) - 1
+        number = int.from_bytes(part, sys.byteorder) + delta * ones
+        result.frombytes(number.to_bytes(len(part), sys.byteorder))
+    return result
 
 
 def rights_of(kind: int) -> Rights:

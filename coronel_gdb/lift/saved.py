@@ -1,7 +1,8 @@
 """An address space in a file, and what changed since. A file is nobody's word: it is checked whole."""
 
 import json
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +38,7 @@ class Change:
 
 def save(path: Path, root: int, levels: int, pages: Pages) -> None:
     """Write a space, whole or not at all; `UsageError` when that cannot be done, or another file is there."""
-    columns = {name: getattr(pages, name) for name in _COLUMNS}
+    columns = {name: list(getattr(pages, name)) for name in _COLUMNS}
     text = json.dumps({"format": FORMAT, "version": VERSION, "root": root, "levels": levels, **columns})
     check_replaceable(path, text[: text.index(",")].encode(), "saved space")
     with replaced(path) as (file, _):
@@ -80,7 +81,7 @@ def _checked(raw: object) -> Snapshot:
         if start < end or start + pages * size > _END or physical + pages * size > 1 << 52:
             raise ValueError(f"range {index} overlaps the one before it, or runs past the end")
         end = start + pages * size
-    return Snapshot(root, int(levels), Pages(lists[0], lists[1], lists[2], lists[3]))
+    return Snapshot(root, int(levels), Pages(array("Q", lists[0]), lists[1], lists[2], lists[3]))
 
 
 def changes(before: Pages, after: Pages) -> Iterator[Change]:
@@ -119,7 +120,7 @@ class _Cursor:
 
     def at(self, virtual: int) -> tuple[int, int] | None:
         pages = self._pages
-        starts: Sequence[int] = pages.starts
+        starts = pages.starts
         while self._index < len(starts) and starts[self._index] + pages.size_bytes(self._index) <= virtual:
             self._index += 1
         if self._index == len(starts) or starts[self._index] > virtual:

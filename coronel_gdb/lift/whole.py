@@ -3,15 +3,15 @@
 import sys
 from collections.abc import Iterator
 
-from coronel_gdb.lift.page_walker import present_entries, walk_pages
+from coronel_gdb.lift.entries import count_references, references
+from coronel_gdb.lift.page_walker import walk_pages
 from coronel_gdb.lift.pages import Pages, Progress, no_progress
 from coronel_gdb.lift.space import AddressSpace
-from model.page_entry import ADDRESS_BITS, ENTRY_BYTES, PAGE_SIZE, PRESENT, Level
+from model.page_entry import ADDRESS_BITS, Level
 from model.types import PhysicalAddress
 
 _MOST_BY_HAND = 1023  # tables: up to there, numpy's import (0.1 to 0.25 s) costs more than it saves
 _MOST_BESIDE_NUMPY = 127  # and where it is imported already
-_REFERS = bytes(flags & (PRESENT | PAGE_SIZE) == PRESENT for flags in range(256))  # by an entry's lowest byte
 
 
 def whole_space(
@@ -50,16 +50,16 @@ def has_more_tables(space: AddressSpace, limit: int) -> bool:
     tables, total = [int(space.root) & ADDRESS_BITS], 0
     for _ in range(space.mode.levels, Level.PDE, -1):
         total += len(tables)
-        tables = sorted({below for data in _read(space, tables) for below in _below(data)})
+        tables = sorted({below for data in _read(space, tables) for below in references(data)})
         if total + len(tables) > limit:
             return True
     total += len(tables)
     directories = list(_read(space, tables))
-    if total + sum(data[::ENTRY_BYTES].translate(_REFERS).count(1) for data in directories) <= limit:
+    if total + sum(map(count_references, directories)) <= limit:
         return False  # even with all aliases, which is soon known
     last: set[int] = set()
     for data in directories:
-        last.update(_below(data))
+        last.update(references(data))
         if total + len(last) > limit:
             return True
     return False
@@ -71,10 +71,3 @@ def _read(space: AddressSpace, tables: list[int]) -> Iterator[bytes]:
         data = space.table(PhysicalAddress(table))
         if data is not None:
             yield data
-
-
-def _below(data: bytes) -> Iterator[int]:
-    """The tables to which a table refers."""
-    for _, entry in present_entries(data):
-        if not entry & PAGE_SIZE:
-            yield entry & ADDRESS_BITS

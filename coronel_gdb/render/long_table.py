@@ -4,6 +4,7 @@ Rows are drawn in blocks: what is the same in all rows of a block is written onc
 addresses differ, their digits are put into the repeated row place by place.
 """
 
+import struct
 import sys
 from array import array
 from binascii import hexlify
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from coronel_gdb.report import Columns, Table, alike
 
-_BLOCK = 1024  # rows
+_BLOCK = 512  # rows
 _DIGITS = 16  # of 64 bits
 
 
@@ -74,25 +75,35 @@ def _column(cells: Sequence[object], hexadecimal: bool) -> _Column:
     if hexadecimal:
         try:
             return _addresses(cells) or list(map(hex, cells))  # type: ignore[arg-type]
-        except (TypeError, OverflowError):  # not every cell is an address
+        except (TypeError, struct.error):  # not every cell is an address
             pass
     return [cell_text(cell, hexadecimal) for cell in cells]
 
 
 def _addresses(cells: Sequence[object]) -> _Addresses | None:
     """None where some are longer than others."""
-    words = array("Q", cells)  # type: ignore[type-var]
-    if sys.byteorder == "little":
-        words.byteswap()
-    digits = hexlify(words)
-    columns = [digits[place::_DIGITS] for place in range(_DIGITS)]
-    differing = [
-        (place, column) for place, column in enumerate(columns) if column.count(column[0]) < len(column)
-    ]
+    words = struct.pack(f">{len(cells)}Q", *cells) if not isinstance(cells, array) else _big_endian(cells)
+    differing = []
+    for number in range(8):
+        column = words[number::8]
+        if column.count(column[0]) < len(column):
+            digits = hexlify(column)
+            differing += [(2 * number, digits[::2]), (2 * number + 1, digits[1::2])]
     text = hex(cells[0])  # type: ignore[arg-type]
-    first, (place, column) = _DIGITS + len("0x") - len(text), differing[0]
-    shorter = place == first < _DIGITS - 1 and b"0" in column
-    return None if place < first or shorter else _Addresses(cells, text, differing)
+    first = _DIGITS + len("0x") - len(text)
+    for place, column in differing:
+        if place < first and column.count(b"0") < len(column):
+            return None
+        if place == first < _DIGITS - 1 and b"0" in column:
+            return None
+    return _Addresses(cells, text, [(place, column) for place, column in differing if place >= first])
+
+
+def _big_endian(words: "array[int]") -> bytes:
+    if sys.byteorder == "little":
+        words = words[:]
+        words.byteswap()
+    return words.tobytes()
 
 
 def _lines(texts: _Texts, widths: Sequence[int], right: Sequence[bool], count: int) -> str:
@@ -133,10 +144,11 @@ def _stamped(texts: _Texts, widths: Sequence[int], right: Sequence[bool], count:
             end = len(row) - (0 if numeric else width - len(text))
             differing += [(end - _DIGITS + place, digits) for place, digits in column.differing]
     row = row.rstrip() + b"\n"
-    lines = bytearray(row * count)
+    lines = bytearray(row) * count
     for start, digits in differing:
         lines[start :: len(row)] = digits
-    return lines[:-1].decode()
+    del lines[-1]
+    return lines.decode()
 
 
 def _padded(text: str, width: int, numeric: bool) -> str:

@@ -1,5 +1,6 @@
 """Both decoders of a whole space against the walk of the model, on tables of every kind of damage."""
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from coronel_gdb.errors import ReadFault
 from coronel_gdb.lift.page_arrays import walk_pages_in_bulk
 from coronel_gdb.lift.page_walker import walk_pages
-from coronel_gdb.lift.pages import Bounds, Pages, SelfMap
+from coronel_gdb.lift.pages import Bounds, Ends, Pages, SelfMap, shifted
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.lift.whole import has_more_tables, whole_space
 from model.page_entry import Level, PagingMode, Rights
@@ -61,6 +62,7 @@ def check(decode: Decoder, tables: Tables, mode: PagingMode) -> None:
     mappings, bad = expected(tables, mode)
     pages = decode(tables.space(mode), through_self_maps=True)
     assert list(pages.ranges()) == list(coalesce(mappings))
+    assert list(Ends(pages)[:]) == list(Ends(pages)) == [one.end for one in pages.ranges()]
     assert pages.bad == bad
     assert pages.complete
     assert pages.count == len(mappings)
@@ -250,6 +252,17 @@ def test_whether_there_are_many_tables() -> None:
     assert [has_more_tables(space, limit) for limit in (1, 2, 5, 6, 302, 303)] == [True] * 3 + [False] * 3
 
 
+@given(st.lists(st.integers(0, (1 << 63) - 1), max_size=20), st.integers(0, 1 << 63), st.integers(1, 300))
+def test_words_are_shifted_at_once(words: list[int], delta: int, times: int) -> None:
+    assert list(shifted(array("Q", words * times), delta)) == [word + delta for word in words] * times
+
+
+def test_the_last_page_of_all_ends_beyond_64_bits() -> None:
+    entries = {0x1FF8: 0x2000 | P, 0x2FF8: 0x3000 | P, 0x3FF0: 0x20_0000 | P | PS, 0x3FF8: 0x80_0000 | P | PS}
+    pages = walk_pages(Tables(entries).space(PagingMode(physical_bits=40)))
+    assert list(Ends(pages)[:]) == [(1 << 64) - (2 << 20), 1 << 64]
+
+
 def test_the_columns_answer_by_address_and_by_frame() -> None:
     entries = {
         0x1000: 0x2000 | P | W,
@@ -265,5 +278,5 @@ def test_the_columns_answer_by_address_and_by_frame() -> None:
         0, 0, None, 1, 1, None,
     ]  # fmt: skip
     assert pages.mapped_bytes() == 0x3000 + 0x20_0000
-    assert pages.chosen([1]).starts == [0x20_0000]
-    assert replace(pages, starts=[]).count == 4
+    assert list(pages.chosen([1]).starts) == [0x20_0000]
+    assert replace(pages, tables={}).count == 4

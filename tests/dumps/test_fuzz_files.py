@@ -9,6 +9,7 @@ import struct
 import subprocess
 import tomllib
 import zlib
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_a_snapshot(tmp_path: Path) -> None:
 
 def test_a_saved_space(tmp_path: Path) -> None:
     path = tmp_path / "space"
-    saved.save(path, 0x1000, 4, Pages([0, 1 << 21], [0, 4096], [1, 3], [1 << 8, 1 << 8]))
+    saved.save(path, 0x1000, 4, Pages(array("Q", [0, 1 << 21]), [0, 4096], [1, 3], [1 << 8, 1 << 8]))
     text = path.read_bytes()
 
     @tries(_SHARE, _KINDS)
@@ -154,7 +155,7 @@ def test_a_saved_space(tmp_path: Path) -> None:
             path.write_bytes(damaged)
             with bounded():
                 space = saved.load(path)
-                list(saved.changes(space.pages, Pages([0], [0], [1], [0])))
+                list(saved.changes(space.pages, Pages(array("Q", [0]), [0], [1], [0])))
 
     check()
 

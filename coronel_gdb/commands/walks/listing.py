@@ -5,17 +5,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from operator import add, mul
 
 from coronel_gdb.commands.walks.words import SIZES, counted, damage, rights
 from coronel_gdb.errors import UsageError
-from coronel_gdb.lift.pages import EXECUTE, LEVEL_SHIFT, SIZE_OF_LEVEL, USER, WRITE, Pages, rights_of
+from coronel_gdb.lift.pages import EXECUTE, LEVEL_SHIFT, SIZE_OF_LEVEL, USER, WRITE, Ends, Pages, rights_of
 from coronel_gdb.report import Absent, Columns, Derived, Report, Table
 
 _SHOWN_BAD = 100
 _MOST_ROWS = 200_000
-COLUMNS = ("start", "end", "physical", "size", "pages", "page size", "rights")
-ADDRESSES = frozenset({"start", "end", "physical", "size"})
+COLUMNS = ("start", "end", "physical", "pages", "page size", "rights")
+ADDRESSES = frozenset({"start", "end", "physical"})
 
 
 def interval(text: str) -> tuple[int, int]:
@@ -105,15 +104,13 @@ def folded_table(pages: Pages) -> Table:
 
 def _cells(pages: Pages) -> tuple[Sequence[object], ...]:
     """What stands below each of `COLUMNS`."""
-    sizes = {kind: SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in set(pages.kinds)}
+    sizes = {kind: SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in set(bytes(pages.kinds))}
     words = {kind: SIZES[size] for kind, size in sizes.items()}
     allowed = {kind: rights(rights_of(kind)) for kind in sizes}
-    bytes_of = Derived(mul, pages.pages, Derived(sizes.__getitem__, pages.kinds))
     return (
         pages.starts,
-        Derived(add, pages.starts, bytes_of),
+        Ends(pages),
         pages.physical,
-        bytes_of,
         pages.pages,
         Derived(words.__getitem__, pages.kinds),
         Derived(allowed.__getitem__, pages.kinds),
