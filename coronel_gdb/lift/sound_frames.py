@@ -6,6 +6,7 @@ in any order, so it is followed, but cut: from many nodes at once to the next no
 from cut to cut.
 """
 
+from array import array
 from dataclasses import dataclass
 from itertools import compress, repeat
 from operator import ne
@@ -15,10 +16,11 @@ from typing import Any
 from coronel_gdb.lift.bulk import numpy_for
 from coronel_gdb.profiles.schema import ListProfile
 from model.records import FrameManager
-from model.types import PAGE_BYTES
+from model.types import PAGE_BYTES, U64_MASK
 
 _NODES_A_CUT = 1024
 _OTHERS = bytes.maketrans(b"\0\1", b"\1\0")  # who is not free
+_IN_A_NODE = bytes(low % 16 != 0 for low in range(256))  # by the lowest byte of a link
 _NODE_WORDS = 2  # what is decoded in bulk here is exactly an array of pairs of 8 bytes
 
 
@@ -50,9 +52,11 @@ def suits(manager: FrameManager, data: bytes | bytearray, profile: ListProfile) 
 
 def _by_steps(manager: FrameManager, data: bytes | bytearray) -> SoundFrames | None:
     """With the standard library alone: what can be asked of all nodes first, then the list link by link."""
-    words = memoryview(data).cast("Q")
+    words = array("Q")
+    words.frombytes(data)
     nodes, count = manager.nodes, manager.node_count
-    addresses, links = words[::_NODE_WORDS].tolist(), words[1::_NODE_WORDS].tolist()
+    link_of = words[1::_NODE_WORDS]  # followed in any order, so that what is packed is soon read
+    addresses, links = words[::_NODE_WORDS].tolist(), link_of.tolist()
     owned = range(0, count * PAGE_BYTES, PAGE_BYTES)
     free = bytes(map(bool, addresses))
     if any(compress(map(ne, addresses, owned), free)):
@@ -60,7 +64,7 @@ def _by_steps(manager: FrameManager, data: bytes | bytearray) -> SoundFrames | N
     linked = free.count(1)
     if linked != manager.free_count or not _managed(manager, free):
         return None
-    if nodes % 16 or any(low % 16 for low in set(data[8::16])):
+    if nodes % 16 or data[8::16].translate(_IN_A_NODE).count(1):
         return None  # a link into the middle of a node
     lowest = min(filter(None, links), default=nodes)
     if lowest < nodes or max(links, default=0) >= nodes + 16 * count:
@@ -70,14 +74,16 @@ def _by_steps(manager: FrameManager, data: bytes | bytearray) -> SoundFrames | N
         return None
     if not linked:
         return SoundFrames(0, free) if not manager.free_list else None
-    at, link_of = int(manager.free_list), nodes - 8  # the second word of a node is its link
+    if nodes <= 16 * count:  # from null, it would be a place counted from the array's end
+        link_of = array("Q", [link or U64_MASK for link in links])
+    at = int(manager.free_list)
     if at % 16 or not nodes <= at < nodes + 16 * count:
         return None
     try:
         for _ in repeat(None, linked - 1):
-            at = words[(at - link_of) >> 3]
-        last = (at - nodes) >> 4  # null on the way is far below the array
-        return SoundFrames(linked, free) if free[last] and not links[last] and at else None
+            at = link_of[(at - nodes) >> 4]
+        last = (at - nodes) >> 4
+        return SoundFrames(linked, free) if free[last] and not links[last] else None
     except IndexError:
         return None
 

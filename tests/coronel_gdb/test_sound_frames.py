@@ -102,33 +102,47 @@ def test_what_is_proved_is_sound_by_the_careful_way(machine: Machine, path: str,
             machine.memory.write_u64(VirtualAddress(at), value)
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 17, 5000])
-def test_lists_of_every_length_and_cycles_beside_them(path: str, count: int) -> None:
-    """A ring apart from the list has one link into each of its nodes too: only counting tells."""
-    nodes, random = 0xFFFF_FFFF_8040_0000, Random(count)
-    total = 2 * count + 8
-    order = random.sample(range(1, total), count)
+def prove_words(prove: Prove, words: list[int], nodes: int, free_list: int, count: int) -> SoundFrames | None:
+    data, total = b"".join(word.to_bytes(8, "little") for word in words), len(words) // 2
+    ranges = ((4096, 4096 * total),)
+    return prove(FrameManager(0, 4096 * total, free_list, nodes, total, count, ranges, (0,) * 5, 0), data)  # type: ignore[arg-type]
+
+
+def list_of(order: list[int], total: int, nodes: int) -> list[int]:
+    """An array whose list has the nodes with these numbers."""
     words = [0] * (2 * total)
     for index, number in enumerate(order):
         words[2 * number] = 4096 * number
-        words[2 * number + 1] = nodes + 16 * order[index + 1] if index + 1 < count else 0
+        words[2 * number + 1] = nodes + 16 * order[index + 1] if index + 1 < len(order) else 0
+    return words
 
-    def prove(free_list: int, free_count: int) -> SoundFrames | None:
-        data = b"".join(word.to_bytes(8, "little") for word in words)
-        ranges = ((4096, 4096 * total),)
-        manager = FrameManager(0, 4096 * total, free_list, nodes, total, free_count, ranges, (0,) * 5, 0)  # type: ignore[arg-type]
-        return PATHS[path](manager, data)
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("nodes", [0xFFFF_FFFF_8040_0000, 0x10])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 17, 5000])
+def test_lists_of_every_length_and_cycles_beside_them(path: str, nodes: int, count: int) -> None:
+    """A ring apart from the list has one link into each of its nodes too: only counting tells."""
+    total = 2 * count + 8
+    order = Random(count).sample(range(1, total), count)
+    words = list_of(order, total, nodes)
     head = nodes + 16 * order[0] if count else 0
-    proved = prove(head, count)
+    proved = prove_words(PATHS[path], words, nodes, head, count)
     assert proved is not None
     assert proved.count == count
     if count > 3:
         ring = order[-3:]
         words[2 * order[-4] + 1] = 0
         words[2 * ring[-1] + 1] = nodes + 16 * ring[0]
-        assert prove(head, count) is None
+        assert prove_words(PATHS[path], words, nodes, head, count) is None
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_null_is_no_place_in_an_array_in_low_memory(path: str) -> None:
+    """From null one would come to the last node here, and to the end again in as many steps as nodes."""
+    nodes, order = 0x10, [1, 3, 9, 5, 7, 2, 4, 6]
+    words = list_of(order, 10, nodes)
+    words[2 * 7 + 1], words[2 * 6 + 1] = 0, nodes + 16 * 2  # 2, 4 and 6 are a ring
+    assert prove_words(PATHS[path], words, nodes, nodes + 16, len(order)) is None
 
 
 def test_a_free_frame_outside_all_ranges_is_not_proved(machine: Machine) -> None:
