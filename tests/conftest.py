@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lab.stopped import MIXED_THEN_OVERFLOW, Stopped, at_checkpoint
+
+# The clock of a busy machine judges nothing.
+settings.register_profile("coronel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("coronel")
 
 
 @pytest.fixture(scope="session", autouse=True)

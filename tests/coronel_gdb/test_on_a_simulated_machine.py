@@ -44,7 +44,7 @@ def test_heapcheck_finds_every_block(machine: Machine, blocks: list[HeapBlock]) 
     assert count == len(blocks) > 50
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_any_change_of_any_header_field_is_found_there_and_nowhere_else(
     machine: Machine, blocks: list[HeapBlock], data: st.DataObject
@@ -65,7 +65,7 @@ def test_any_change_of_any_header_field_is_found_there_and_nowhere_else(
     assert bytes.fromhex(field["expected_bytes"]) == old
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_linear_overflow_names_the_victims_and_the_culprit(
     machine: Machine, blocks: list[HeapBlock], data: st.DataObject
@@ -107,7 +107,7 @@ def test_a_wrong_number_of_frees_is_blamed_on_the_counters(machine: Machine, blo
     assert (finding["code"], finding["found"], finding["expected"]) == ("HEAP008", used - 1, used)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pointer=st.integers(0, 2**64 - 1), offset=st.sampled_from([0, 8, 16, 24, 32]))
 def test_a_wild_heap_object_never_breaks_the_command(machine: Machine, pointer: int, offset: int) -> None:
     at = machine.heap.fields.address + offset

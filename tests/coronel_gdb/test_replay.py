@@ -134,7 +134,7 @@ def test_a_sound_machine_replays(traced: tuple[Machine, list[TraceRecord]]) -> N
     assert "from the ranges of g_physical_manager" in report["facts"]["boot state"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_garbage_in_the_ring_or_its_description_breaks_nothing(
     traced: tuple[Machine, list[TraceRecord]], data: st.DataObject
@@ -168,7 +168,7 @@ words = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_hostile_operations_are_replayed_like_others(data: st.DataObject) -> None:
     """Any operation with any arguments, at any depth: never an exception."""

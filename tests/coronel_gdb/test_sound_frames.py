@@ -63,7 +63,7 @@ def test_a_sound_list_is_proved_and_counted(machine: Machine, path: str) -> None
 
 
 @pytest.mark.parametrize("path", PATHS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_what_is_proved_is_sound_by_the_careful_way(machine: Machine, path: str, data: st.DataObject) -> None:
     lifted = careful(machine)

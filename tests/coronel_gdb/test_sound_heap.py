@@ -94,7 +94,7 @@ def test_a_sound_heap_is_proved(machine: Machine, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1 << 30), operations=st.integers(1, 60))
 def test_every_healthy_heap_is_proved(path: str, seed: int, operations: int) -> None:
     machine = Machine.boot(MAP)
@@ -103,7 +103,7 @@ def test_every_healthy_heap_is_proved(path: str, seed: int, operations: int) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damage_is_never_proved_sound(machine: Machine, path: str, data: st.DataObject) -> None:
     blocks = list(lift(machine, careful=False).all_blocks(profile_of(machine)))

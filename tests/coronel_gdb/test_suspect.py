@@ -1,5 +1,6 @@
 """Who is suspected of a damaged header, and whether the repair that is shown does repair it."""
 
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_a_run_over_whole_small_blocks_is_blamed_on_the_block_it_began_in() -> N
     assert suspects == {row[1] - HEADER}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_text_that_runs_down_out_of_a_block_is_an_underflow(
     machine: Machine, rows: list[HeapBlock], data: st.DataObject
@@ -81,7 +82,7 @@ def test_text_that_runs_down_out_of_a_block_is_an_underflow(
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_pointer_in_the_middle_of_a_header_is_one_store(
     machine: Machine, rows: list[HeapBlock], data: st.DataObject
@@ -106,7 +107,7 @@ def test_without_any_edge_or_pattern_it_cannot_tell(machine: Machine, rows: list
     assert sum(line.startswith("not ") for line in finding.details) == 4
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_the_repair_that_is_shown_makes_the_heap_sound(
     machine: Machine, rows: list[HeapBlock], data: st.DataObject
@@ -114,13 +115,14 @@ def test_the_repair_that_is_shown_makes_the_heap_sound(
     block = data.draw(st.sampled_from(rows))
     offset = data.draw(st.integers(0, 39))
     junk = data.draw(st.binary(min_size=1, max_size=40 - offset))
-    with overwritten(machine, block.address + offset, junk):
+    with ExitStack() as changes:
+        changes.enter_context(overwritten(machine, block.address + offset, junk))
         report = heapcheck(machine)
         for finding in report.findings:
             if "verified" not in finding.repair_note:
                 return
             for write in finding.repair:
-                machine.memory.write(VirtualAddress(write.address), write.data)
+                changes.enter_context(overwritten(machine, write.address, write.data))
         assert heapcheck(machine).findings == []
 
 

@@ -96,7 +96,7 @@ modes = st.builds(
 
 
 @DECODERS
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(entries=entries_of, mode=modes, missing=st.frozensets(tables_at, max_size=2))
 def test_random_tables(
     decode: Decoder, entries: dict[int, int], mode: PagingMode, missing: frozenset[int]
@@ -105,7 +105,7 @@ def test_random_tables(
     check(decode, Tables(entries, missing=missing - {0x1000}), mode)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(entries=entries_of, mode=modes, missing=st.frozensets(tables_at, max_size=2))
 def test_the_walk_that_keeps_the_tables_finds_the_same_pages(
     entries: dict[int, int], mode: PagingMode, missing: frozenset[int]
@@ -125,7 +125,7 @@ def test_the_walk_that_keeps_the_tables_finds_the_same_pages(
 
 
 @DECODERS
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     runs=st.lists(st.tuples(st.integers(0, 511), st.integers(1, 40), flag_sets, st.booleans()), max_size=12),
     upper=st.lists(st.tuples(slots, slots, slots, flag_sets, flag_sets, flag_sets), min_size=1, max_size=6),

@@ -42,7 +42,6 @@ def test_after_boot_they_agree(pair: Pair) -> None:
 
 @settings(
     max_examples=600,
-    deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],

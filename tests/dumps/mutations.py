@@ -27,7 +27,6 @@ def tries(share: float, kinds: int) -> settings:
     """Hypothesis for a test that has this share of the inputs, on as many kinds of them."""
     return settings(
         max_examples=int(EXAMPLES * share) // kinds + 1,
-        deadline=None,  # the clock of a busy machine judges nothing: `bounded` counts CPU time
         suppress_health_check=list(HealthCheck),
         database=None,
         report_multiple_bugs=False,

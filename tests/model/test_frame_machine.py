@@ -63,4 +63,4 @@ class FrameMachine(RuleBasedStateMachine):
 
 
 TestFrameMachine = FrameMachine.TestCase
-TestFrameMachine.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestFrameMachine.settings = settings(max_examples=25, stateful_step_count=40)

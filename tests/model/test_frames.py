@@ -276,4 +276,4 @@ class FrameMachine(RuleBasedStateMachine):
 
 
 TestFrameMachine = FrameMachine.TestCase
-TestFrameMachine.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestFrameMachine.settings = settings(max_examples=30, stateful_step_count=40)

@@ -175,4 +175,4 @@ class HeapMachine(RuleBasedStateMachine):
 
 
 TestHeapMachine = HeapMachine.TestCase
-TestHeapMachine.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestHeapMachine.settings = settings(max_examples=50, stateful_step_count=40)

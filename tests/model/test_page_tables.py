@@ -322,7 +322,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(operations=operations)
 def test_an_address_space_is_a_dictionary(operations: list[tuple[str, int, int]]) -> None:
     machine = Machine.boot([MapEntry(MIB, 15 * MIB)])

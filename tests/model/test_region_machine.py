@@ -76,4 +76,4 @@ class RegionMachine(RuleBasedStateMachine):
 
 
 TestRegionMachine = RegionMachine.TestCase
-TestRegionMachine.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestRegionMachine.settings = settings(max_examples=30, stateful_step_count=40)

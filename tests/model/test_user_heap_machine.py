@@ -180,6 +180,6 @@ class HostileProcesses(RuleBasedStateMachine):
 
 
 TestUserHeapMachine = UserHeapMachine.TestCase
-TestUserHeapMachine.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
+TestUserHeapMachine.settings = settings(max_examples=8, stateful_step_count=25)
 TestHostileProcesses = HostileProcesses.TestCase
-TestHostileProcesses.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
+TestHostileProcesses.settings = settings(max_examples=8, stateful_step_count=25)

@@ -184,7 +184,7 @@ class Caller:
                 self.pair.both(O.SYS_BRK, space, end)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_the_processes_of_the_twin_are_the_models(data: st.DataObject) -> None:
     pair = Pair.boot(data.draw(st.sampled_from([5, 6, 16])) * MIB)

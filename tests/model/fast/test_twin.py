@@ -231,7 +231,7 @@ class Caller:
             self.pages.append(at)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_twin_is_the_model(data: st.DataObject) -> None:
     pair = Pair.boot(data.draw(st.sampled_from([4, 5, 16])) * MIB)
