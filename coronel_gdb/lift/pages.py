@@ -94,10 +94,15 @@ class Pages:
     def mapped_bytes(self) -> int:
         """Bytes of addresses in all ranges."""
         kinds, total = bytes(self.kinds), self.count * SIZE_OF_LEVEL[1]
-        for level in {kind >> LEVEL_SHIFT for kind in set(kinds)} - {1}:  # few pages are large
+        for level in {kind >> LEVEL_SHIFT for kind in self.kinds_met()} - {1}:  # few pages are large
             of_level = kinds.translate(bytes(kind >> LEVEL_SHIFT == level for kind in range(256)))
             total += sum(compress(self.pages, of_level)) * (SIZE_OF_LEVEL[level] - SIZE_OF_LEVEL[1])
         return total
+
+    def kinds_met(self) -> list[int]:
+        """The different kinds that there are."""
+        kinds = bytes(self.kinds)
+        return [kind for kind in range((max(SIZE_OF_LEVEL) + 1) << LEVEL_SHIFT) if kind in kinds]
 
     def range(self, index: int) -> Range:
         """One range as the model's record."""

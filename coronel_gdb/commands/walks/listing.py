@@ -104,7 +104,7 @@ def folded_table(pages: Pages) -> Table:
 
 def _cells(pages: Pages) -> tuple[Sequence[object], ...]:
     """What stands below each of `COLUMNS`."""
-    sizes = {kind: SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in set(bytes(pages.kinds))}
+    sizes = {kind: SIZE_OF_LEVEL[kind >> LEVEL_SHIFT] for kind in pages.kinds_met()}
     words = {kind: SIZES[size] for kind, size in sizes.items()}
     allowed = {kind: rights(rights_of(kind)) for kind in sizes}
     return (
