@@ -55,7 +55,7 @@ class Known:
 def read_known(profile: Profile, kernel: Path) -> Known:
     """Read it; `KernelError` when the file cannot be used."""
     from coronel_gdb.layout.census import read_census
-    from coronel_gdb.layout.facts import read_facts
+    from coronel_gdb.layout.kept_facts import read_facts
 
     types, constants = set(profile.match_types), set()
     for _, table, key in _keys(profile):

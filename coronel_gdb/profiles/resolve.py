@@ -8,7 +8,8 @@ from itertools import chain
 from pathlib import Path
 
 from coronel_gdb.errors import KernelError, UsageError
-from coronel_gdb.layout.facts import KernelFacts, read_facts
+from coronel_gdb.layout.facts import KernelFacts
+from coronel_gdb.layout.kept_facts import read_facts
 from coronel_gdb.own_file import contents
 from coronel_gdb.profiles.keys.catalogue import SCHEMED
 from coronel_gdb.profiles.keys.key import Key, Kind, Role, Scheme, SectionKeys

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coronel_gdb.errors import KernelError
-from coronel_gdb.layout.facts import read_facts
+from coronel_gdb.layout.kept_facts import read_facts
 from coronel_gdb.profiles.schema import Profile, Structure
 from model import layouts
 from model.layouts import Layout

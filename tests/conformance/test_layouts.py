@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coronel_gdb.layout.facts import read_facts
+from coronel_gdb.layout.kept_facts import read_facts
 from lab.gdbmi import Gdb
 from lab.lldb import Lldb
 from lab.paths import KERNEL_ELF, ROOT

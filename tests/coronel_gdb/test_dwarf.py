@@ -9,7 +9,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section
 
 from coronel_gdb.errors import KernelError
-from coronel_gdb.layout.facts import KernelFacts, read_facts
+from coronel_gdb.layout.facts import KernelFacts
+from coronel_gdb.layout.kept_facts import read_facts
 from model.layouts import Layout, Member
 
 SOURCE = """

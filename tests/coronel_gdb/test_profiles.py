@@ -14,7 +14,7 @@ from coronel_gdb.commands.heapcheck import COMMAND as HEAPCHECK
 from coronel_gdb.commands.memcheck import COMMAND as MEMCHECK
 from coronel_gdb.commands.regions import COMMAND as REGIONS
 from coronel_gdb.errors import KernelError
-from coronel_gdb.layout.facts import read_facts
+from coronel_gdb.layout.kept_facts import read_facts
 from coronel_gdb.profiles.keys.catalogue import SECTIONS, section
 from coronel_gdb.profiles.keys.key import Kind
 from coronel_gdb.profiles.resolve import built_in, find, parse, resolve

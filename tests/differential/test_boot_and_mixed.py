@@ -37,7 +37,7 @@ def test_after_the_same_operations_the_memory_is_the_same(memory: str, seed: int
 
 
 def test_the_layouts_of_the_model_are_those_of_the_kernels_dwarf() -> None:
-    from coronel_gdb.layout.facts import read_facts
+    from coronel_gdb.layout.kept_facts import read_facts
 
     facts = read_facts(KERNEL_ELF, [layout.name for layout in layouts.ALL], [])
     for declared in layouts.ALL:

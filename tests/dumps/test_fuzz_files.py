@@ -21,7 +21,8 @@ from hypothesis import given
 from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.dumps import small
 from coronel_gdb.errors import CoronelError
-from coronel_gdb.layout.facts import KernelFacts, read_facts
+from coronel_gdb.layout.facts import KernelFacts
+from coronel_gdb.layout.kept_facts import read_facts
 from coronel_gdb.layout.lines import locate
 from coronel_gdb.layout.symbols import SymbolFile
 from coronel_gdb.lift import saved, stop_file
