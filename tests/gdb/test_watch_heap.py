@@ -24,7 +24,7 @@ def test_it_stops_at_the_first_call_after_the_damage() -> None:
         assert "the heap is damaged at call 9: malloc from memory::kalloc " in told
         assert "it was still sound at call 8: malloc from memory::kalloc " in told
         assert "HEAP001 block header overwritten" in told
-        assert told.endswith("No breakpoints or watchpoints.\n")
+        assert told.splitlines()[-1].startswith("No breakpoints")
         # GDB's and the kernel's own words: the ninth call is being entered, by `mixed`, after eight.
         assert gdb.evaluate(AT_MALLOC) == 1
         assert "coronel::run_mixed" in gdb.console("backtrace")
