@@ -5,11 +5,15 @@ import re
 import pytest
 
 from lab.errors import GdbCommandError
+from lab.gdbmi import Gdb
+from lab.machine import Machine
+from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
 from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW, Stopped, at_checkpoint
 
 DAMAGED_BETWEEN_CALLS = "scenario=mixed,overflow,mixed seed=42 ops=300"
 """`mixed` ends at the checkpoint; `overflow` allocates eight times and damages, `mixed` allocates."""
 SOUND = "scenario=mixed,mixed,mixed seed=42 ops=200"
+TWO_CPUS = "scenario=smp,overflow,mixed seed=11 ops=60"
 AT_MALLOC = "(unsigned long)$rip == (unsigned long)&'memory::heap::malloc'"
 
 
@@ -62,6 +66,22 @@ def test_a_sound_heap_stops_nothing() -> None:
 def _calls(stopped: Stopped) -> int:
     """The kernel's own count of finished operations."""
     return stopped.gdb.evaluate("g_kernel_heap->num_allocations_ + g_kernel_heap->num_frees_")
+
+
+def test_with_two_cpus_in_the_allocator() -> None:
+    """Both allocate at once and nothing is wrong with that; the damage is told at the call behind it."""
+    with Machine(BOOT_ELF, TWO_CPUS, paused=True, cpus=2) as machine, Gdb(script=GDB_SCRIPT) as gdb:
+        gdb.attach(machine.gdb_socket, KERNEL_ELF)
+        gdb.run_to("coronel::run_smp", BOOT_SECONDS)
+        gdb.console("coronel watch-heap --every 1")
+        gdb.resume()
+        gdb.wait_stopped(100)
+        told = gdb.console("info breakpoints")
+        assert re.search(r"damaged at call \d+: malloc from .* coronel::run_mixed ", told)
+        assert re.search(r"still sound at call \d+: malloc from .* coronel::run_overflow ", told)
+        # The note comes before the bug; nothing was refused or damaged on the way there.
+        assert gdb.evaluate("g_seeded_fault.kind == coronel::fault_kind::heap_overflow") == 1
+        assert f"HEAP001 block header overwritten at {gdb.evaluate('g_seeded_fault.address'):#x}" in told
 
 
 @pytest.mark.parametrize("count", ["0", "-3", "x", "1.5", ""])
