@@ -1,6 +1,7 @@
 """`coronel watch-heap`: the kernel stops where its heap is damaged first, and nowhere before."""
 
 import re
+import time
 
 import pytest
 
@@ -8,7 +9,10 @@ from lab.errors import GdbCommandError
 from lab.gdbmi import Gdb
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
+from lab.scenarios import Scenario
 from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW, Stopped, at_checkpoint
+from tests.at_terminal import Terminal
+from tests.conformance.stops import Stop, standing
 
 DAMAGED_BETWEEN_CALLS = "scenario=mixed,overflow,mixed seed=42 ops=300"
 """`mixed` ends at the checkpoint; `overflow` allocates eight times and damages, `mixed` allocates."""
@@ -82,6 +86,33 @@ def test_with_two_cpus_in_the_allocator() -> None:
         # The note comes before the bug; nothing was refused or damaged on the way there.
         assert gdb.evaluate("g_seeded_fault.kind == coronel::fault_kind::heap_overflow") == 1
         assert f"HEAP001 block header overwritten at {gdb.evaluate('g_seeded_fault.address'):#x}" in told
+
+
+def test_ctrl_c_stops_the_kernel_and_the_watch_goes_on() -> None:
+    """At a terminal; GDB alone forgets nearly every Ctrl-C that comes while a call is checked."""
+    long = Stop("long", Scenario("long", "scenario=mixed,mixed seed=42 ops=20000"))
+    with standing(long) as stood:
+        typed = (
+            f"file {KERNEL_ELF}",
+            f"source {GDB_SCRIPT}",
+            f"target remote {stood.machine.gdb_socket}",
+            "set pagination off",
+            "coronel watch-heap --every 1",
+        )
+        options = [part for line in typed for part in ("-ex", line)]
+        terminal = Terminal(["gdb", "-nx", "-q", "-iex", "set auto-load python-scripts off", *options])
+        try:
+            terminal.wait_for("watch-heap: on, at every stop and every call")
+            for _ in range(2):
+                terminal.type("continue")
+                terminal.wait_for("Continuing.")
+                time.sleep(0.5)
+                terminal.interrupt_until("watch-heap: interrupted at call ")
+                terminal.wait_for("(gdb)")
+            terminal.type("coronel watch-heap --off")
+            terminal.wait_for("watch-heap: ended: ")
+        finally:
+            terminal.close()
 
 
 @pytest.mark.parametrize("count", ["0", "-3", "x", "1.5", ""])
