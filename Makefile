@@ -17,7 +17,7 @@ CORPUS_SEED ?= 1
 export PYTHONPATH := .:qemu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel demo debug test hardware mutate lint bench capture docs format clean differential fuzz corpus release
+.PHONY: help setup kernel demo debug test hardware mutate lint bench capture docs format clean differential fuzz corpus release newest
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ fuzz: kernel ## 100,000 damaged inputs for every reader and lift together (EXAMP
 
 release: kernel ## wheel and source distribution, and all tests on the installed wheel (TESTS=tests/dumps for some)
 	@scripts/release.sh $(TESTS)
+
+newest: kernel ## tests with the newest GDB, Python and QEMU: Debian unstable, in build/newest (TESTS=tests/gdb for some)
+	@scripts/newest.sh $(TESTS)
 
 lint: setup ## the checks that run nothing: format, lint, types, imports
 	@echo "== ruff format"

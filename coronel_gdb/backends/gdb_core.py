@@ -13,6 +13,7 @@ from pathlib import Path
 import gdb
 
 from coronel_gdb.backends.dump_host import DumpTarget, OnCore
+from coronel_gdb.backends.gdb_console import printed
 from coronel_gdb.backends.gdb_host import GdbTarget
 from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.errors import TargetError
@@ -26,7 +27,7 @@ class CoreTarget(OnCore, GdbTarget):
     @cached_property
     def core(self) -> DumpTarget:
         """The file that the debugger has open."""
-        found = _CORE.search(gdb.execute("info files", to_string=True))
+        found = _CORE.search(printed("info files"))
         thread = gdb.selected_thread()
         if found is None or thread is None:
             raise TargetError("GDB does not say which core file it has open: `target core FILE`")

@@ -7,8 +7,10 @@ an error, at which GDB stops a conditional breakpoint: never a wrong value. Impo
 import gdb
 
 from coronel_gdb.backends.gdb_session import Session, address_of, refused, type_name
+from coronel_gdb.commands.command import Context
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, TargetError, UsageError
+from coronel_gdb.lift.activity import is_held
 from coronel_gdb.lift.space import explain
 from model.ledger import Claim, Owner
 from model.paging import PageFault
@@ -23,54 +25,63 @@ def install(session: Session) -> None:
         kind(session)
 
 
-class _Phys(gdb.Function):
+class _Function(gdb.Function):
+    """A function of one argument, which stands for an address; each kind says of what."""
+
+    NAME: str
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        super().__init__(self.NAME)
+
+    def invoke(self, *values: "gdb.Value") -> object:
+        """The value, or why there is none."""
+        if len(values) != 1:
+            raise gdb.GdbError(f"${self.NAME} takes one argument: ${self.NAME}(EXPRESSION)")
+        address = address_of(values[0])
+        try:
+            return self._of(self._session.context(), address)
+        except CoronelError as error:
+            raise refused(self.NAME, error) from error
+
+    def _of(self, context: Context, address: int) -> object:
+        raise NotImplementedError
+
+
+class _Phys(_Function):
     """Physical address of a virtual one, by the current CR3: $phys(EXPRESSION).
 
     An address that is not mapped is an error, which says why.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        super().__init__("phys")
+    NAME = "phys"
 
-    def invoke(self, value: "gdb.Value") -> int:
-        """The translation."""
-        address = address_of(value)
-        try:
-            found = self._session.context().space.translate(VirtualAddress(address))
-            if isinstance(found, PageFault):
-                raise TargetError(f"{address:#x} has no physical address: {explain(found)}")
-        except CoronelError as error:
-            raise refused("phys", error) from error
+    def _of(self, context: Context, address: int) -> int:
+        found = context.space.translate(VirtualAddress(address))
+        if isinstance(found, PageFault):
+            raise TargetError(f"{address:#x} has no physical address: {explain(found)}")
         return int(found.physical)
 
 
-class _HeapBlock(gdb.Function):
+class _HeapBlock(_Function):
     """The block of the kernel heap that an address lies in: $heap_block(EXPRESSION).
 
     A pointer to its header; null when the address lies in no block.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        super().__init__("heap_block")
+    NAME = "heap_block"
 
-    def invoke(self, value: "gdb.Value") -> "gdb.Value":
-        """A typed pointer."""
-        address = address_of(value)
-        try:
-            context = self._session.context()
-            profile = context.profile.heap
-            block = _block(Survey(context), address)
-        except CoronelError as error:
-            raise refused("heap_block", error) from error
-        return gdb.Value(block).cast(gdb.lookup_type(type_name(profile.block.name)).pointer())
+    def _of(self, context: Context, address: int) -> "gdb.Value":
+        block = _block(Survey(context), address)
+        name = type_name(context.profile.heap.block.name)
+        return gdb.Value(block).cast(gdb.lookup_type(name).pointer())
 
 
 def _block(survey: Survey, address: int) -> int:
     profile = survey.context.profile.heap
     lifted = survey.heap
-    if lifted.heap.locked:
+    # A held lock says that an operation is under way, not that it has begun to change anything.
+    if is_held(lifted.heap.locked) and not lifted.is_sound(profile):
         raise TargetError("kernel heap is busy: its lock is held, an operation is under way")
     header = profile.rules.header_bytes
     for block in lifted.all_blocks(profile):
@@ -81,24 +92,17 @@ def _block(survey: Survey, address: int) -> int:
     return 0
 
 
-class _FrameOwner(gdb.Function):
+class _FrameOwner(_Function):
     """Who has a frame, in a few words: $frame_owner(PHYSICAL ADDRESS).
 
     "free", "page table of kernel", "process 3 (name)", "kernel image", …; several are joined by " and ",
     "lost" is nobody. For a virtual address: $frame_owner($phys(POINTER)). Compare with $_streq.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        super().__init__("frame_owner")
+    NAME = "frame_owner"
 
-    def invoke(self, value: "gdb.Value") -> str:
-        """The claims on the frame."""
-        address = address_of(value)
-        try:
-            return _owner(Survey(self._session.context()), address)
-        except CoronelError as error:
-            raise refused("frame_owner", error) from error
+    def _of(self, context: Context, address: int) -> str:
+        return _owner(Survey(context), address)
 
 
 def _owner(survey: Survey, address: int) -> str:

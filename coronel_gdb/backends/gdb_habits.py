@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 import gdb
 
+from coronel_gdb.backends.gdb_console import printed
 from coronel_gdb.backends.surface import PREFIXED_ONLY
 from coronel_gdb.commands.command import Command
 
@@ -34,8 +35,8 @@ def keeping_habits(names: Iterable[str], register: Callable[[], None]) -> None:
 
 
 def _completions(text: str) -> list[str]:
-    return str(gdb.execute(f"complete {text}", to_string=True)).split()
+    return printed(f"complete {text}").split()
 
 
 def _help(name: str) -> str:
-    return str(gdb.execute(f"help {name}", to_string=True)).partition("\n")[0]
+    return printed(f"help {name}").partition("\n")[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import gdb
 
 from coronel_gdb.backends import refusals
+from coronel_gdb.backends.gdb_console import printed
 from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.backends.qemu_memory import RamMap, memory_map
 from coronel_gdb.backends.stub_memory import StubMemory, fastest
@@ -122,7 +123,7 @@ def _shows_registers() -> bool:
 def monitor(command: str) -> str:
     """What QEMU's monitor answers through the stub; `TargetError` when there is none."""
     try:
-        return str(gdb.execute(f"monitor {command}", to_string=True))
+        return printed(f"monitor {command}")
     except gdb.error as error:
         raise TargetError(f"the stub has no monitor: {error}") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gdb
 
+from coronel_gdb.backends.gdb_console import printed
 from coronel_gdb.backends.gdb_core import current_target
 from coronel_gdb.backends.gdb_kept import KeptRoute
 from coronel_gdb.backends.surface import Outcome, failure, interrupted, run_line
@@ -91,10 +92,10 @@ def type_name(text: str) -> str:
     if not text.startswith("decltype("):
         return text
     try:  # asks for the type alone: nothing is read
-        told = gdb.execute(f"whatis {text.removeprefix('decltype(')[:-1]}", to_string=True)
+        told = printed(f"whatis {text.removeprefix('decltype(')[:-1]}")
     except gdb.error:
         return text
-    return str(told).strip().removeprefix("type = ")
+    return told.strip().removeprefix("type = ")
 
 
 def refused(function: str, error: CoronelError) -> "gdb.GdbError":

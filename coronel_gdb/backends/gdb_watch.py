@@ -6,6 +6,7 @@ written. Import this inside GDB only.
 """
 
 import argparse
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from coronel_gdb.report import ExitCode, Report
 from model.types import VirtualAddress
 
 _MOST_CALLERS = 3
+_CTRL_C = {signal.SIGINT}
 
 
 def install(session: Session) -> None:
@@ -39,6 +41,7 @@ class _Watch:
         self._calls = self._checked = self._unchecked = 0
         self._call: _Call | None = None
         self._sound: _Call | None = None
+        self._interrupted = False
         self.command = Command(
             "watch-heap",
             "Check the heap at every stop or call; stop at a finding.",
@@ -77,10 +80,23 @@ class _Watch:
         return report
 
     def called(self, name: str) -> bool:
-        """One of the heap's functions is entered; whether the kernel is to stop there."""
+        """One of the heap's functions is entered; whether the kernel is to stop there.
+
+        A Ctrl-C waits until the call is checked: GDB forgets one that comes while it asks the stub something.
+        """
         self._calls += 1
         if self._calls % self._every:
             return False
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _CTRL_C)
+        try:
+            found = self._judge(name)
+        finally:
+            self._interrupted = signal.sigtimedwait(_CTRL_C, 0) is not None
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return self._interrupted or found is ExitCode.FINDINGS
+
+    def _judge(self, name: str) -> ExitCode:
+        """The heap at a call of that function."""
         self._call = _Call(self._calls, name, tuple(_callers()))
         found = self._check()
         if found is ExitCode.FINDINGS:
@@ -89,7 +105,7 @@ class _Watch:
             found = self._check()
         if found is ExitCode.CLEAN:
             self._sound = self._call
-        return found is ExitCode.FINDINGS
+        return found
 
     def _check(self) -> ExitCode:
         """The heap now; a call that cannot be checked is counted and goes on."""
@@ -107,7 +123,12 @@ class _Watch:
         return report.exit_code
 
     def _on_stop(self, _event: object) -> None:
-        if not self._active or self._check() is not ExitCode.FINDINGS:
+        if not self._active:
+            return
+        if self._interrupted:
+            self._interrupted = False
+            gdb.write(f"watch-heap: interrupted at {self._call}, {self._done()}; `continue` goes on\n")
+        if self._check() is not ExitCode.FINDINGS:
             return
         here = self._call if self._call and self._call is not self._sound else None
         gdb.write(f"watch-heap: the heap is damaged at {here or 'this stop'}, {self._done()}\n")

@@ -143,11 +143,13 @@ def _overflow(damage: Damage, before: Sequence[HeapBlock], rules: HeapRules, nam
     what = name(culprit, rules)
     if damage.run[0] > block.address:
         return Hypothesis(kind, f"an overflow of {what}", culprit.address, rejected=_intact(damage))
-    end = culprit.address + rules.header_bytes + culprit.size_bytes
+    data = culprit.address + rules.header_bytes
+    end = data + culprit.size_bytes
     reason = f"its data ends where the damage begins, at {end:#x}"
     if damage.run[0] < end and damage.shape.kind in _RUNS:
-        reason = f"the run of {damage.run[1] - damage.run[0]} bytes begins in its data, at {damage.run[0]:#x}"
-        if damage.run[0] == culprit.address + rules.header_bytes:
+        begin = max(damage.run[0], data)  # its header's padding is nobody's, and may look like the run
+        reason = f"the run of {damage.run[1] - begin} bytes begins in its data, at {begin:#x}"
+        if begin == data:
             reason += ", its first byte"
     return Hypothesis(kind, f"linear overflow out of {what}: {reason}", culprit.address, "upwards")
 

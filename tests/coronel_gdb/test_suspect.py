@@ -65,6 +65,17 @@ def test_a_run_over_whole_small_blocks_is_blamed_on_the_block_it_began_in() -> N
     assert suspects == {row[1] - HEADER}
 
 
+def test_what_stands_in_the_padding_is_no_part_of_the_run(machine: Machine, rows: list[HeapBlock]) -> None:
+    """Padding keeps what was there before; text in it does not make the overflow begin in a header."""
+    row = next(block for block in rows if not block.is_free)
+    padding = row.address + HEAP_BLOCK.member("padding").offset_bytes
+    text = b"<" * (HEADER + row.size_bytes + 24 - (padding - row.address))
+    with overwritten(machine, padding, text):
+        (line,) = [line for line in heapcheck(machine).findings[0].lines if line.startswith("suspect")]
+    data = row.address + HEADER
+    assert f"the run of {row.size_bytes + 24} bytes begins in its data, at {data:#x}, its first byte" in line
+
+
 @settings(max_examples=100)
 @given(data=st.data())
 def test_text_that_runs_down_out_of_a_block_is_an_underflow(

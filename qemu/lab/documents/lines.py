@@ -75,6 +75,7 @@ NOT_RUN: Final = {
     r"pagewalk x = 1": "an example of what is refused; tests/gdb/test_bad_input.py types such",
     r"coronel largest": "a plugin's; tests/plugins installs it and runs it",
     r"make release": "minutes; it runs these tests itself, on the wheel",
+    r"make newest": "it fetches a whole Debian, and runs these tests in it",
     r"pipx? (install|inject).*": "changes an environment; tests/plugins and make release do it in their own",
     r"target remote :1234": "the port may be somebody's; the line with a unix socket is run",
     r"gdb-remote 1234": "the port may be somebody's; the line with a unix socket is run",
