@@ -172,10 +172,10 @@ def _of_arena(lifted: LiftedArena, violation: Violation) -> Finding:
     """A head of a bin, top, or a counter: the chunks are the witness."""
     is_head = violation.field in _LINKS
     code = catalogue.CHUNK_LINK if is_head else catalogue.CHUNK_COUNTER
-    expected = violation.expected or 0
     noun = f"{violation.field} of bin {violation.subject:#x}" if is_head else violation.field
+    wanted = "" if violation.expected is None else f", expected {violation.expected:#x}"
     lines = (
-        f"{noun} is {violation.found:#x}, expected {expected:#x}: {violation.because}",
+        f"{noun} is {violation.found:#x}{wanted}: {violation.because}",
         _rule(violation),
     )
     data = {
@@ -184,10 +184,10 @@ def _of_arena(lifted: LiftedArena, violation: Violation) -> Finding:
         "expected": violation.expected,
         "invariant": violation.invariant.id,
     }
-    if not is_head:
+    if not is_head or violation.expected is None:
         return Finding(code.code, code.title, violation.subject, lines, data)
     address = violation.subject + getattr(lifted.fields, violation.field)
-    write = (Write(address, expected.to_bytes(_WORD, "little")),)
+    write = (Write(address, violation.expected.to_bytes(_WORD, "little")),)
     watch = (Watch(address, _WORD),)
     note = "the bin's ring is whole then"
     return Finding(code.code, code.title, violation.subject, lines, data, watch, (), write, note)

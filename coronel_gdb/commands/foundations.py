@@ -12,7 +12,7 @@ from coronel_gdb.report import Absent, Finding, Report
 from model.address_space import DEVICE_BASE, DEVICE_END, STACK_END, STACK_START
 from model.invariants import boot, frame_manager, locks, table_entries
 from model.invariants.base import Violation
-from model.page_entry import Level
+from model.page_entry import ENTRIES_PER_TABLE, Level
 from model.spaces import Space, upper_differences
 from model.types import PAGE_BYTES
 
@@ -60,12 +60,12 @@ def boot_findings(survey: Survey, report: Report) -> list[Finding]:
                 report.not_checked.append(Absent(boot.RING.formula, "its records cannot be read"))
     if known.locked > _HELD:
         violations.append(locks.damaged(known.ring.address, known.ring.address, known.locked))
-    violations += _device_violations(survey)
+    violations += _device_violations(survey, report)
     report.checked += len(boot.ALL)
     return foundation_findings(violations)
 
 
-def _device_violations(survey: Survey) -> list[Violation]:
+def _device_violations(survey: Survey, report: Report) -> list[Violation]:
     """Where the next device goes, against the pages and tables of devices."""
     context = survey.context
     name = context.profile.image.get("next_device")
@@ -75,8 +75,12 @@ def _device_violations(survey: Survey) -> list[Violation]:
     try:
         kernel = survey.spaces.kernel
         value = context.space.read_u64(variable)
-    except CoronelError:
-        return []  # other checks say that these cannot be read
+    except CoronelError as error:
+        report.not_checked.append(Absent(boot.NEXT_DEVICE.formula, str(error)))
+        return []
+    if any(bad.virtual + bad.level.span_bytes * ENTRIES_PER_TABLE > DEVICE_BASE for bad in kernel.bad):
+        report.not_checked.append(Absent(boot.NEXT_DEVICE.formula, "a table of devices cannot be read"))
+        return []
     mapped = max(
         (run.virtual + run.size_bytes for run in kernel.runs if run.virtual >= DEVICE_BASE), default=0
     )

@@ -80,17 +80,19 @@ def frames_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     except CoronelError as error:
         report.not_checked.append(Absent("owners of the frames", str(error)))
     count = len(findings)
+    so_far = " as far as checked" if lifted.lost else ""
     about = f"{managed:,} frames, {free:,} of them free" if managed else f"{free:,} free frames"
     report.summary = (
         f"{count} finding{'s' * (count != 1)} about {about}"
         if findings
-        else f"free list is sound: {free:,} frames" + (", as the kernel counts them" if counted else "")
+        else f"free list is sound{so_far}: {free:,} frames"
+        + (", as the kernel counts them" if counted and not lifted.lost else "")
     )
     unkept = [*verdict.unkept, *ownership_unkept(manager)]
     note_unnamed(report, survey.context.profile.frames.section, manager, unkept)
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
-        Absent(f"nodes {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.unreadable
+        Absent(f"nodes {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.holes()
     ]
     return report
 

@@ -18,6 +18,7 @@ from coronel_gdb.errors import CoronelError, UsageError
 from coronel_gdb.lift.activity import A_PROCESS, is_held
 from coronel_gdb.lift.chronicle import Chronicle, Owned
 from coronel_gdb.lift.heap import Discovery, LiftedHeap
+from coronel_gdb.lift.image import joined
 from coronel_gdb.lift.references import registers, roots, unreferenced
 from coronel_gdb.lift.schemes import read_any_heap
 from coronel_gdb.lift.space import AddressSpace
@@ -99,7 +100,7 @@ def kernel_report(survey: Survey, options: argparse.Namespace | None = None) -> 
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
         Absent(f"heap memory {run.start:#x}..{run.end:#x}", run.reason)
-        for run in unmapped(lifted, profile.rules.header_bytes)
+        for run in joined(unmapped(lifted, profile.rules.header_bytes))
     ]
     report.facts += [quirk_fact(quirk, profile) for quirk in verdict.quirks]
     note_unnamed(report, profile.section, heap, verdict.unkept)
@@ -158,7 +159,7 @@ def _ring3_report(
     report.not_checked += [Absent(invariant.formula, why) for invariant, why in verdict.unchecked]
     report.not_checked += [
         Absent(f"heap memory {run.start:#x}..{run.end:#x} of {noun.removeprefix('heap of ')}", run.reason)
-        for run in unmapped(lifted, profile.rules.header_bytes)
+        for run in joined(unmapped(lifted, profile.rules.header_bytes))
     ]
     note_unnamed(report, profile.section, heap, verdict.unkept)
     if options is not None:
@@ -189,13 +190,13 @@ def leak_report(survey: Survey) -> Report:
 def leaks(survey: Survey, lifted: LiftedHeap, report: Report) -> list[Finding]:
     """Used blocks of the kernel heap that nothing refers to; what keeps that from being judged is noted."""
     context = survey.context
-    if not lifted.is_sound(context.profile.heap):
-        report.not_checked.append(Absent("references to blocks", "the heap is damaged: blocks are uncertain"))
-        return []
     lost_runs = [run for run in lifted.image.unreadable if run.lost]
     if lost_runs:
         why = f"heap memory at {lost_runs[0].start:#x} is not there: {lost_runs[0].reason}"
         report.not_checked.append(Absent("references to blocks", why))
+        return []
+    if not lifted.is_sound(context.profile.heap):
+        report.not_checked.append(Absent("references to blocks", "the heap is damaged: blocks are uncertain"))
         return []
     try:
         blocks = list(lifted.all_blocks(context.profile.heap))
@@ -265,7 +266,8 @@ def _summary(report: Report, lifted: LiftedHeap, noun: str) -> str:
     count = len(report.findings)
     if count:
         return f"{count} finding{'s' * (count != 1)} in {lifted.count} blocks of the {noun}"
-    return f"{noun} is sound: {lifted.count} blocks, {report.checked} invariants hold"
+    so_far = " as far as checked" if lifted.gaps else ""
+    return f"{noun} is sound{so_far}: {lifted.count} blocks, {report.checked} invariants hold"
 
 
 def _used(lifted: LiftedHeap, rules: HeapRules) -> int:

@@ -42,7 +42,7 @@ def processes_report(survey: Survey) -> Report:
     findings = report.findings
     still = survey.stands_still(report, "processes", A_PROCESS, "page tables")
     if still:
-        findings += list_findings(survey) + isolation_findings(context, spaces)
+        findings += list_findings(survey, report) + isolation_findings(context, spaces)
     count = len(listed.processes)
     entries = sum(len(space.tables) for space in spaces.all)
     processes = f"{count} process{'es' * (count != 1)}" if count else "no process"
@@ -79,20 +79,23 @@ def processes_report(survey: Survey) -> Report:
     return report
 
 
-def list_findings(survey: Survey) -> list[Finding]:
+def list_findings(survey: Survey, report: Report) -> list[Finding]:
     """What is wrong with the list, with a process's own fields, or with its pages against them."""
     listed, users = survey.listed, survey.spaces.users
     violations: list[Violation] = rules.check_list(listed.processes, listed.variable, stop=listed.stop)
+    if listed.lost:
+        violations = [found for found in violations if found.invariant is not rules.LIST]
+        report.not_checked.append(Absent(f"processes from {listed.stop:#x} on", listed.lost))
     violations += rules.check_listed(listed.processes, (listed.variable, listed.head), _left_out(survey))
     for user in users:
         violations += rules.check_fields(user.process)
-    violations += page_violations(survey.context, users)
+    violations += page_violations(survey.context, users, report)
     return process_findings(violations)
 
 
 def _left_out(survey: Survey) -> list[tuple[int, int]]:
-    """Processes that the heap holds and the list does not; none where the heap cannot be read."""
-    if "kernel heap" in survey.changing:
+    """Processes that the heap holds and the list does not; none where either cannot be read."""
+    if "kernel heap" in survey.changing or survey.unread or survey.listed.lost:
         return []
     try:
         return list(unlisted(survey.listed, survey.heap.image, survey.context.profile))
@@ -100,11 +103,14 @@ def _left_out(survey: Survey) -> list[tuple[int, int]]:
         return []
 
 
-def page_violations(context: Context, users: Iterable[UserSpace]) -> Iterator[Violation]:
-    """What is wrong with the pages of processes, against what each says it has."""
+def page_violations(context: Context, users: Iterable[UserSpace], report: Report) -> Iterator[Violation]:
+    """What is wrong with the pages of processes, against what each says it has, as far as that is known."""
     for user in users:
-        regions = lift_list(user.process.memory.mmap, context.space, context.profile.regions.node).regions
-        yield from rules.check_pages(user.space, rules.areas(user.process, regions))
+        free = lift_list(user.process.memory.mmap, context.space, context.profile.regions.node)
+        if free.lost:
+            report.not_checked.append(Absent(f"pages of process {user.process.pid}", free.lost))
+        else:
+            yield from rules.check_pages(user.space, rules.areas(user.process, free.regions))
 
 
 def isolation_findings(context: Context, spaces: LiftedSpaces) -> list[Finding]:

@@ -11,9 +11,9 @@ from coronel_gdb.commands.unnamed import note_unnamed
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.activity import A_PROCESS, is_held
 from coronel_gdb.lift.regions import LiftedRegions, lift_list, lift_spares
-from coronel_gdb.report import Absent, Report, Table
+from coronel_gdb.report import Absent, Finding, Report, Table
 from model.invariants import regions as rules
-from model.invariants.regions import ALL, Empty, check_regions, check_spares
+from model.invariants.regions import ALL, END, SPARE_COUNT, Empty, check_regions, check_spares
 from model.spaces import Space
 
 
@@ -30,12 +30,10 @@ def regions_report(survey: Survey) -> Report:
         return busy("regions", "virtual manager")
     section = survey.context.profile.regions.section
     empty = Empty.DELETED if section.has_quirk("zero_sized") else Empty.WRONG
-    findings = region_findings(check_regions(manager, regions, stop=lifted.stop, empty=empty))
+    findings, absent = _judged(survey, lifted, empty)
     findings += refused_findings("virtual manager", manager.address, manager.errors, catalogue.REGION_REFUSED)
-    pool = lift_spares(manager, survey.context.space, survey.context.profile.regions.node)
-    findings += region_findings(check_spares(manager, pool.regions, regions, stop=pool.stop))
     free = sum(region.size_bytes for region in regions)
-    report = Report("regions", "", findings=findings, checked=len(ALL) * len(regions))
+    report = Report("regions", "", findings=findings, checked=len(ALL) * len(regions), not_checked=absent)
     if not manager.unkept & {"start", "end"}:
         report.facts.append(("space", f"{manager.start:#x}..{manager.end:#x}"))
         report.facts.append(("in use", f"{(manager.end - manager.start - free) >> 10:,} KiB"))
@@ -69,6 +67,20 @@ def regions_report(survey: Survey) -> Report:
     return report
 
 
+def _judged(survey: Survey, lifted: LiftedRegions, empty: Empty) -> tuple[list[Finding], list[Absent]]:
+    """What is wrong with a free list and with its pool of nodes, each as far as it can be followed."""
+    manager = lifted.manager
+    pool = lift_spares(manager, survey.context.space, survey.context.profile.regions.node)
+    violations = check_regions(manager, lifted.regions, stop=lifted.stop, empty=empty)
+    violations += check_spares(manager, pool.regions, lifted.regions, stop=pool.stop)
+    absent = []
+    for noun, rule, followed in (("free regions", END, lifted), ("unused nodes", SPARE_COUNT, pool)):
+        if followed.lost:
+            violations = [found for found in violations if found.invariant is not rule]
+            absent.append(Absent(f"{noun} from node {followed.stop:#x} on", followed.lost))
+    return region_findings(violations), absent
+
+
 def _processes(survey: Survey, report: Report) -> None:
     """The mmap regions of every process; its pages against them are the business of `processes`."""
     processes = survey.listed.processes
@@ -80,11 +92,9 @@ def _processes(survey: Survey, report: Report) -> None:
             report.not_checked.append(Absent(f"mmap of process {process.pid}", "its lock is held"))
             continue
         lifted = lift_list(manager, survey.context.space, survey.context.profile.regions.node)
-        report.findings += region_findings(check_regions(manager, lifted.regions, stop=lifted.stop))
-        pool = lift_spares(manager, survey.context.space, survey.context.profile.regions.node)
-        report.findings += region_findings(
-            check_spares(manager, pool.regions, lifted.regions, stop=pool.stop)
-        )
+        findings, absent = _judged(survey, lifted, Empty.WRONG)
+        report.findings += findings
+        report.not_checked += absent
         report.checked += len(ALL) * len(lifted.regions)
         taken = manager.end - manager.start - sum(region.size_bytes for region in lifted.regions)
         report.facts.append(

@@ -3,19 +3,34 @@
 Chunks are followed by their sizes. Where a size does not lead to a chunk that agrees with it, the true
 successor is looked for: the nearest place behind from which sizes and flags lead on for several chunks, or to
 the end of the arena. Bins are followed both ways, so that one smashed link costs no member.
+
+Where the target does not have the memory of a header, the chunks have a gap: behind it the next one counts
+that a bin proves. What looks like a chunk before that one can be what an older one left behind.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from coronel_gdb.errors import KernelError
+from coronel_gdb.lift.bins import proved_by_bins, rings
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import Section
 from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
-from model.invariants.chunks import BINNED, MEMBER, UNMERGED, check_arena, is_plausible, states
+from model.invariants.chunks import (
+    BINNED,
+    MEMBER,
+    UNMERGED,
+    Ring,
+    check_arena,
+    is_plausible,
+    states,
+    unknown,
+)
 from model.records import Arena, Bin, Chunk, ChunkRules
 from model.types import U64_MASK, VirtualAddress, align_up, is_aligned
 
@@ -26,7 +41,6 @@ _PAIR_BYTES = 16
 _MOST_PLACES = 4  # behind one damaged size; they are nearly always right or left over
 _MOST_DOUBTS = 8  # each is a walk over all chunks
 
-Ring = tuple[Bin, Sequence[VirtualAddress]]
 _Doubt = tuple[VirtualAddress, VirtualAddress]
 """A chunk, and where the next one can be instead of where its size says."""
 
@@ -40,13 +54,18 @@ class ChunkFields:
     fd: int
     bk: int
 
+    @property
+    def end(self) -> int:
+        """Behind the last one of them."""
+        return max(self.prev_size, self.size, self.fd, self.bk) + 8
 
-@dataclass(slots=True)
+
+@dataclass
 class LiftedArena:
     """The arena, its chunks in order of address, the bytes they were read from, and the bins' members.
 
     `searched` are the chunks that no size leads to. `end` says why the last chunk is the last: None when the
-    arena ends there.
+    arena ends there. `gaps` are the places where the target does not have the memory of the next header.
     """
 
     arena: Arena
@@ -57,21 +76,41 @@ class LiftedArena:
     searched: set[VirtualAddress] = field(default_factory=set)
     end: str | None = None
     rings: list[Ring] = field(default_factory=list)
+    gaps: dict[int, VirtualAddress] = field(default_factory=dict)
 
     def verdict(self) -> Verdict:
         """The arena against all its invariants."""
-        return check_arena(self.arena, self.chunks, self.rings, self.rules, complete=self.end is None)
+        return check_arena(
+            self.arena, self.chunks, self.rings, self.rules, complete=self.end is None, gaps=self.gaps
+        )
 
     def free(self) -> list[bool]:
         """For every chunk whether it is free, or top."""
-        members = {address for _, ring in self.rings for address in ring}
-        return states(self.arena, self.chunks, members, self.rules, complete=self.end is None)
+        complete = self.end is None
+        return states(self.arena, self.chunks, self.rings, self.rules, complete=complete, gaps=self.gaps)
 
     def size_of(self, index: int) -> int:
         """Bytes of a chunk, by where the next one begins; 0 where that is not known."""
+        if index + 1 in self.gaps:
+            return self.gaps[index + 1] - self.chunks[index].address
         if index + 1 < len(self.chunks):
             return self.chunks[index + 1].address - self.chunks[index].address
         return self.arena.end - self.chunks[index].address if self.end is None else 0
+
+    def unknown(self) -> list[tuple[VirtualAddress, VirtualAddress]]:
+        """Addresses [start, end) of the gaps."""
+        return list(unknown(self.arena, self.chunks, self.gaps))
+
+    @cached_property
+    def _lost(self) -> list[tuple[int, int]]:
+        return [(run.start, run.end) for run in self.image.unreadable if run.lost]
+
+    def is_lost(self, address: int) -> bool:
+        """Whether a chunk there has a header that the target does not have, or not all of it."""
+        end = min(address + self.fields.end, self.arena.end)
+        index = bisect_left(self._lost, (end, 0)) - 1
+        beyond = end > self.image.end  # more than is read at once
+        return beyond or (index >= 0 and address < self._lost[index][1])
 
 
 def rules_of(section: Section) -> ChunkRules:
@@ -149,7 +188,7 @@ def _lifted(lifted: LiftedArena, instead: Mapping[int, VirtualAddress]) -> tuple
     """The arena walked with these successors instead of what sizes say, and what could be otherwise."""
     walker = _Walker(lifted, instead)
     walker.run()
-    lifted.rings = list(_rings(lifted))
+    lifted.rings = list(rings(lifted.arena.bins, lifted.chunks, lifted.unknown()))
     return lifted, walker.doubts
 
 
@@ -177,6 +216,10 @@ class _Walker:
             lifted.end = f"nothing lies between the arena's start {at:#x} and its end {self.arena.end:#x}"
         while at < self.arena.end:
             chunk = self.chunk_at(at)
+            if chunk is None and lifted.is_lost(at):
+                lifted.gaps[len(lifted.chunks)] = at
+                at, before = self.behind(at), None
+                continue
             if chunk is None:
                 lifted.end = f"no chunk can be read at {at:#x}"
                 return
@@ -189,16 +232,31 @@ class _Walker:
             if at != self.end_of(chunk):
                 lifted.searched.add(at)
 
+    def behind(self, address: VirtualAddress) -> VirtualAddress:
+        """The first chunk behind an address that is one for certain; the arena's end when there is none."""
+        index = bisect_right(self.proved, address)
+        return self.proved[index] if index < len(self.proved) else self.arena.end
+
+    @cached_property
+    def proved(self) -> list[VirtualAddress]:
+        """The chunks that a bin leads to and that lead back, and top, ascending."""
+        found = proved_by_bins(self.arena.bins, self.chunk_at, self.rules)
+        top = self.chunk_at(self.arena.top)
+        if top is not None and self.end_of(top) == self.arena.end:
+            found.add(top.address)
+        return sorted(at for at in found if self.arena.start <= at < self.arena.end)
+
     def chunk_at(self, address: int) -> Chunk | None:
         """The chunk there, None when none can lie there or it was not read."""
-        fields = self.lifted.fields
-        data = self.lifted.image.bytes_at(address, max(fields.fd, fields.bk) + 8)
+        fields, image = self.lifted.fields, self.lifted.image
+        data = image.bytes_at(address, fields.end)
         if data is None:
-            head = max(fields.prev_size, fields.size) + 8  # top may be too small for links
-            data = self.lifted.image.bytes_at(address, head)
+            head = max(fields.prev_size, fields.size) + 8
+            # Top may be too small for links; else they are there, and were not read.
+            data = image.bytes_at(address, head) if address + fields.end > self.arena.end else None
             if data is None:
                 return None
-            data += bytes(max(fields.fd, fields.bk) + 8 - len(data))
+            data += bytes(fields.end - len(data))
         values = (
             int.from_bytes(data[at : at + 8], "little")
             for at in (fields.prev_size, fields.size, fields.fd, fields.bk)
@@ -230,7 +288,7 @@ class _Walker:
         if chunk.address in self.instead:
             return self.instead[chunk.address]
         end = self.end_of(chunk)
-        if end is not None and (end == self.arena.end or self.agrees(chunk, end)):
+        if end is not None and (end == self.arena.end or self.lifted.is_lost(end) or self.agrees(chunk, end)):
             return end
         if chunk.address == self.arena.top:
             return self.arena.end
@@ -302,26 +360,3 @@ class _Walker:
                 return False
             address = end
         return True
-
-
-def _rings(lifted: LiftedArena) -> Iterator[Ring]:
-    """The members of every bin, in the order of fd, as far as either direction leads to them."""
-    known = {int(chunk.address): chunk for chunk in lifted.chunks}
-    taken: set[int] = set()
-    for one in lifted.arena.bins:
-        forwards = list(_along(one, known, taken, forwards=True))
-        backwards = list(_along(one, known, taken, forwards=False))
-        met = set(forwards)
-        ring = forwards + [address for address in reversed(backwards) if address not in met]
-        taken.update(ring)
-        yield one, [VirtualAddress(address) for address in ring]
-
-
-def _along(one: Bin, known: dict[int, Chunk], taken: set[int], *, forwards: bool) -> Iterator[int]:
-    """Chunks from the head on, until it comes again or a link leads to no chunk, or to one met before."""
-    seen: set[int] = set()
-    at = int(one.fd if forwards else one.bk)
-    while at != one.head and at in known and at not in seen and at not in taken:
-        seen.add(at)
-        yield at
-        at = int(known[at].fd if forwards else known[at].bk)

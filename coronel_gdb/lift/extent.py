@@ -32,6 +32,8 @@ def _followed(at: int, before: int, end: int, space: AddressSpace, profile: Heap
         try:
             values = decode(space.read(VirtualAddress(at), size))
         except ReadFault:
+            if space.why_lost(VirtualAddress(at), size):
+                end = max(end, at + size)
             break
         if values["magic"] not in (rules.magic_free, rules.magic_used) and values["prev"] != before:
             break

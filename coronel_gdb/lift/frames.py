@@ -84,9 +84,14 @@ class LiftedFrames:
         """The list against all its invariants."""
         if self.sound:
             return sound_verdict(self.sound.count)
-        verdict = check_frames(
-            self.manager, self.nodes, self.node_bytes, stop=self.stop, listed_elsewhere=self.others
+        return self.as_far_as_known(
+            check_frames(
+                self.manager, self.nodes, self.node_bytes, stop=self.stop, listed_elsewhere=self.others
+            )
         )
+
+    def as_far_as_known(self, verdict: Verdict) -> Verdict:
+        """The verdict without what was said of an end that lies in memory the target does not have."""
         if self.lost:
             verdict.violations = [found for found in verdict.violations if found.invariant is not END]
             verdict.unchecked.append((END, f"node {self.stop:#x}: {self.lost}"))

@@ -207,7 +207,7 @@ class _Walker:
             at, how = int(heap.heap_start), Discovery.GEOMETRY
         while True:
             block = self.header_at(at)
-            if block is None and not self.lifted.blocks:
+            if block is None and self.is_lost(at):
                 at, how = self.behind_lost(at)
                 block = self.header_at(at)
             if block is None:
@@ -222,12 +222,18 @@ class _Walker:
             at, how = step
             self.covered_bytes += self.extent(block, at)
 
+    def is_lost(self, address: int) -> bool:
+        """Whether a header there lies in memory that the target does not have."""
+        end = address + self.header
+        return any(run.lost and run.start < end and address < run.end for run in self.image.unreadable)
+
     def behind_lost(self, address: int) -> tuple[int, Discovery]:
-        """The first header behind a beginning that the target does not have; else the address itself."""
-        start = self.lifted.heap.heap_start
-        found = None
-        if any(run.lost and run.start <= address < run.end for run in self.image.unreadable):
-            found = self.by_magic(HeapBlock(start, 0, 0, VirtualAddress(0), VirtualAddress(0), 0))
+        """The first header behind one that the target does not have; else the address itself.
+
+        There no list leads to it: one counts that another one leads back to.
+        """
+        nowhere = VirtualAddress(0)
+        found = self.by_magic(HeapBlock(VirtualAddress(address), 0, 0, nowhere, nowhere, 0), proved=True)
         return found or (address, Discovery.GEOMETRY)
 
     def begins_list(self, address: int) -> bool:
@@ -259,7 +265,7 @@ class _Walker:
         complete = self.covered_bytes + here >= self.lifted.heap.heap_size
         if block.next == 0 and complete:
             return None
-        if block.next == end and self.fresh(end) is not None:
+        if block.next == end and (self.fresh(end) is not None or self.is_lost(end)):
             return block.next, Discovery.LIST
         by_list = self.fresh(block.next)
         if by_list and self.points_back(by_list, block):
@@ -341,7 +347,7 @@ class _Walker:
                 second = second or (candidate.address, Discovery.BACK_LINK)
         return second
 
-    def by_magic(self, block: HeapBlock) -> tuple[int, Discovery] | None:
+    def by_magic(self, block: HeapBlock, *, proved: bool = False) -> tuple[int, Discovery] | None:
         """The nearest intact header behind this block, or the damaged one that it says lies before it.
 
         A header whose links lead back to before this block is a stale one: there everything is known.
@@ -357,6 +363,8 @@ class _Walker:
                 or not self.end_of(candidate)
             ):
                 continue
+            if proved and not candidate.next:
+                continue  # nothing leads back to it, as to many that were the last one before
             at = candidate
             while block.address < at.prev < at.address and (before := self.fresh(at.prev)) is not None:
                 at = before  # damaged headers in between that an intact one still knows

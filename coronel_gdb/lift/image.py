@@ -1,13 +1,27 @@
 """A stretch of virtual memory read once: what is judged and what is printed are the same bytes."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from coronel_gdb.lift.space import AddressSpace, Run
 from model.types import VirtualAddress
 
 _LIMIT_BYTES = 4 << 30
+
+
+def joined(runs: Iterable[Run]) -> Iterator[Run]:
+    """Unreadable runs in ascending order, neighbours as one; of those the first one's reason."""
+    hole: Run | None = None
+    for run in runs:
+        if hole is not None and hole.end == run.start:
+            hole = replace(hole, end=run.end)
+            continue
+        if hole is not None:
+            yield hole
+        hole = run
+    if hole is not None:
+        yield hole
 
 
 class Image:
@@ -33,17 +47,8 @@ class Image:
         self._chunks = [part[0] if len(part) == 1 else b"".join(part) for part in parts]
 
     def holes(self) -> Iterator[Run]:
-        """The unreadable runs, neighbours joined; of those the first one's reason."""
-        hole: Run | None = None
-        for run in self.unreadable:
-            if hole is not None and hole.end == run.start:
-                hole = replace(hole, end=run.end)
-                continue
-            if hole is not None:
-                yield hole
-            hole = run
-        if hole is not None:
-            yield hole
+        """The unreadable runs, neighbours joined."""
+        return joined(self.unreadable)
 
     def chunks(self) -> Iterator[tuple[int, bytes]]:
         """Start and bytes of every readable chunk, in ascending order."""

@@ -11,6 +11,7 @@ from coronel_gdb.protocols import Target
 from model.address_space import IMAGE_START, linear_physical
 from model.claims import BootMemory, claims_of
 from model.ledger import Claim
+from model.paging import FaultReason
 from model.types import PAGE_BYTES, VirtualAddress, align_up
 
 
@@ -31,12 +32,15 @@ def gather(
 ) -> Ledger:
     """Every claim there is; `free` are the [start, end) of free frames."""
     boot = _boot_memory(target, space, profile)
-    damaged = [
-        f"{walked.name}: the {bad.level.name} table {bad.table:#x} is damaged"
+    incomplete = [
+        f"{walked.name}: the {bad.level.name} table {bad.table:#x} "
+        + ("cannot be read" if bad.reason is FaultReason.UNREADABLE else "is damaged")
         for walked in spaces.all
         for bad in walked.bad
     ]
-    return Ledger(list(claims_of(boot, spaces.kernel, (user.space for user in spaces.users), free)), damaged)
+    return Ledger(
+        list(claims_of(boot, spaces.kernel, (user.space for user in spaces.users), free)), incomplete
+    )
 
 
 def _boot_memory(target: Target, space: AddressSpace, profile: ResolvedProfile) -> BootMemory:

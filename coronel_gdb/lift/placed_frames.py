@@ -45,7 +45,7 @@ class PlacedFrames(LiftedFrames):
 
     def verdict(self) -> Verdict:
         """The list against all its invariants."""
-        return check_placed_frames(self.manager, self.nodes, stop=self.stop)
+        return self.as_far_as_known(check_placed_frames(self.manager, self.nodes, stop=self.stop))
 
     def _frames(self) -> list[int]:
         return sorted({int(node.address) for node in self.nodes if is_aligned(node.address, PAGE_BYTES)})
@@ -87,6 +87,7 @@ def follow_placed_frames(manager: FrameManager, space: AddressSpace, profile: Li
         node = None if at in seen or len(seen) == _MOST_NODES else read(at, len(seen))
         if node is None:
             lifted.stop = at
+            lifted.lost = "" if at in seen else space.why_lost(VirtualAddress(at), size)
             break
         seen.add(at)
         lifted.nodes.append(node)

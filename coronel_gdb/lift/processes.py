@@ -24,6 +24,8 @@ class LiftedProcesses:
     head: VirtualAddress
     processes: list[Process] = field(default_factory=list)
     stop: int = 0
+    lost: str = ""
+    """Why `stop` could not be read, where it lies in memory that the target does not have."""
 
 
 def lift_processes(target: Target, space: AddressSpace, profile: ResolvedProfile) -> LiftedProcesses:
@@ -50,6 +52,7 @@ def lift_processes(target: Target, space: AddressSpace, profile: ResolvedProfile
             data = space.read(VirtualAddress(at), size)
         except ReadFault:
             lifted.stop = at
+            lifted.lost = space.why_lost(VirtualAddress(at), size)
             break
         process = _process(VirtualAddress(at), data, profile.processes, profile)
         if not _is_one(process):

@@ -15,11 +15,15 @@ _MOST_NODES = 1 << 18  # twice what the kernel itself follows (§6.1)
 
 @dataclass(slots=True)
 class LiftedRegions:
-    """The manager, its regions in list order, and the pointer at which following them stopped (0: null)."""
+    """The manager, its regions in list order, and the pointer at which following them stopped (0: null).
+
+    `lost` says why that could not be read, where it lies in memory that the target does not have.
+    """
 
     manager: RegionManager
     regions: list[Region] = field(default_factory=list)
     stop: int = 0
+    lost: str = ""
 
 
 def lift_regions(target: Target, space: AddressSpace, profile: ListProfile) -> LiftedRegions:
@@ -66,6 +70,7 @@ def _follow(manager: RegionManager, at: int, space: AddressSpace, structure: Str
         raw = pages.read(at, structure.size_bytes) if fits else None
         if raw is None:
             lifted.stop = at
+            lifted.lost = space.why_lost(VirtualAddress(at), structure.size_bytes) if fits else ""
             break
         seen.add(at)
         node = structure.decode(raw)

@@ -1,7 +1,8 @@
 """Free pages that are a list by themselves as records, and pages outside the list that look free.
 
 All of [start, end) is read at once: the list is followed in those bytes, and what is printed of a page is
-what was judged.
+what was judged. Behind a page that the target does not have, the list goes on where pages look free and none
+leads to them.
 """
 
 from collections.abc import Iterator
@@ -10,11 +11,11 @@ from dataclasses import dataclass, field
 from coronel_gdb.errors import KernelError
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.pointer import located
-from coronel_gdb.lift.space import AddressSpace
+from coronel_gdb.lift.space import AddressSpace, Run
 from coronel_gdb.profiles.schema import Section
 from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
-from model.invariants.runs import check_runs, is_place
+from model.invariants.runs import Known, beginnings, check_runs, is_place
 from model.records import FreeRun, RunList, RunRules
 from model.types import PAGE_BYTES, VirtualAddress, align_up
 
@@ -26,8 +27,8 @@ _BYTE = 0xFF
 class LiftedRuns:
     """The list's head, its pages in order, and the link at which following them ended: 0 for null.
 
-    `strays` are pages that look free and are not in the list. `unread`: a link led to a page that may be free
-    and cannot be read.
+    `strays` are pages that look free and are not in the list. `gap` is a page to which a link led and that
+    the target does not have, 0 without one; `broken` are pages behind it whose link leads to no page.
     """
 
     runs: RunList
@@ -36,12 +37,26 @@ class LiftedRuns:
     pages: list[FreeRun] = field(default_factory=list)
     stop: int = 0
     strays: list[FreeRun] = field(default_factory=list)
-    unread: bool = False
+    gap: int = 0
+    broken: list[FreeRun] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[Run]:
+        """Pages that the target does not have."""
+        return [run for run in self.image.unreadable if run.lost]
 
     def verdict(self, tables: frozenset[int] = frozenset()) -> Verdict:
         """The list against all its invariants; `tables` are the addresses of page tables."""
+        known = Known.PARTS if self.gap else Known.LIST if self.lost else Known.ALL
         return check_runs(
-            self.runs, self.pages, self.rules, stop=self.stop, strays=self.strays, tables=tables
+            self.runs,
+            self.pages,
+            self.rules,
+            stop=self.stop,
+            strays=self.strays,
+            tables=tables,
+            broken=self.broken,
+            known=known,
         )
 
 
@@ -92,20 +107,33 @@ def follow_runs(space: AddressSpace, runs: RunList, rules: RunRules, held: froze
     start = VirtualAddress(min(runs.start, runs.end))
     lifted = LiftedRuns(runs, Image(space, start, runs.end), rules)
     junk = bytes([rules.junk_free or 0]) * rules.page_bytes
+    lost = {at for run in lifted.lost for at in range(run.start, run.end, PAGE_BYTES)}
     seen: set[int] = set()
-    at = int(runs.head)
-    while at:
-        data = lifted.image.bytes_at(at, rules.page_bytes) if is_place(at, runs, rules) else None
-        if data is None or at in seen:
-            lifted.stop = at
-            lifted.unread = is_place(at, runs, rules) and data is None
-            break
-        seen.add(at)
-        page = _page(at, data, rules, junk)
-        lifted.pages.append(page)
-        at = page.next
+
+    def follow(at: int) -> int:
+        """Take the pages from there on into the list; the link at which that ends."""
+        while at and at not in seen and is_place(at, runs, rules):
+            data = lifted.image.bytes_at(at, rules.page_bytes)
+            if data is None:
+                break
+            seen.add(at)
+            lifted.pages.append(_page(at, data, rules, junk))
+            at = lifted.pages[-1].next
+        return at
+
+    def is_lost(at: int) -> bool:
+        return is_place(at, runs, rules) and not lost.isdisjoint(range(at, at + rules.page_bytes, PAGE_BYTES))
+
+    lifted.stop = follow(int(runs.head))
     if rules.junk_free is not None and rules.junk_used is not None:
         lifted.strays = list(_strays(lifted, junk, seen | held))
+    if is_lost(lifted.stop):
+        lifted.gap, lifted.stop = lifted.stop, 0
+        for start in beginnings(lifted.strays):
+            stop = follow(start)
+            if stop and stop not in seen and not is_lost(stop):
+                lifted.broken.append(lifted.pages[-1])
+        lifted.strays = []
     return lifted
 
 

@@ -21,7 +21,7 @@ _MOST_TABLES_KEPT = 8192  # 32 MiB: a walk of a larger space reads some tables t
 class Run:
     """Bytes of consecutive addresses; None where they cannot be read, and then why.
 
-    `lost` are pages that are mapped, but whose memory the target does not have (a dump left them out).
+    `lost` are pages whose memory the target does not have (a dump left them out), or that of their tables.
     """
 
     start: VirtualAddress
@@ -42,6 +42,7 @@ class AddressSpace:
         self.root = root
         self.mode = mode
         self._tables: dict[int, bytes | None] = {}
+        self._missing: dict[int, str] = {}
 
     def load(self, addresses: Iterable[int]) -> None:
         """Read the tables at these physical addresses now, neighbours together; `table` has them then."""
@@ -70,8 +71,9 @@ class AddressSpace:
         if address not in self._tables:
             try:
                 self._tables[address] = self.memory.read(address, PAGE_BYTES)
-            except ReadFault:
+            except ReadFault as fault:
                 self._tables[address] = None
+                self._missing[address] = fault.reason
         return self._tables[address]
 
     def entry(self, address: PhysicalAddress) -> int | None:
@@ -112,6 +114,11 @@ class AddressSpace:
             except ReadFault as fault:
                 yield from self._page_by_page(virtual, physical, size_bytes, fault)
 
+    def why_lost(self, address: VirtualAddress, size_bytes: int) -> str:
+        """Why the target does not have that memory; nothing when it has, or where nothing is mapped."""
+        runs = self.runs(address, VirtualAddress(address + size_bytes))
+        return next((run.reason for run in runs if run.lost), "")
+
     def _page_by_page(self, virtual: int, physical: int, size_bytes: int, fault: ReadFault) -> Iterator[Run]:
         """A bulk read failed: find out which of its pages can be read after all."""
         at = virtual
@@ -146,7 +153,9 @@ class AddressSpace:
                     yield pending
                 pending = (0, 0, 0)
                 stop = min(_next_address(at, found, self.mode.levels), end)
-                yield Run(VirtualAddress(at), VirtualAddress(stop), None, explain(found))
+                lost = found.reason is FaultReason.UNREADABLE
+                why = f": {self._missing[found.table]}" if lost and found.table in self._missing else ""
+                yield Run(VirtualAddress(at), VirtualAddress(stop), None, explain(found) + why, lost)
                 at = stop
         if pending[2]:
             yield pending

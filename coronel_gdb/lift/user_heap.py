@@ -35,7 +35,7 @@ class LiftedUserHeap:
         heap, count = self.heap, self.lifted.count
         if "num_blocks" in heap.unkept:
             verdict.unkept.append((NUM_BLOCKS, "num_blocks"))
-        elif heap.num_blocks != count and self.lifted.end is None:
+        elif heap.num_blocks != count and self.lifted.end is None and not self.lifted.gaps:
             because = f"{count} blocks are listed"
             verdict.violations.append(
                 Violation(NUM_BLOCKS, heap.address, "num_blocks", heap.num_blocks, count, because)

@@ -4,7 +4,7 @@ Allocators in the manner of dlmalloc keep it so (docs/profiles.md, scheme `bound
 stands in up to four places; where they disagree the majority decides, and the odd one out is the violation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -42,35 +42,49 @@ PER_CHUNK: Final = (SIZE, FLAGS, PREV_SIZE, UNMERGED, BINNED, MEMBER, FD, BK)
 PER_ARENA: Final = (TOP, USED_BYTES, USED_CHUNKS)
 ALL: Final = (*PER_CHUNK, *PER_ARENA)
 
+Ring = tuple[Bin, Sequence[VirtualAddress | None]]
+"""A bin and what is in it, in the order of fd; None where members cannot be read."""
+Gaps = Mapping[int, VirtualAddress]
+"""Where chunks cannot be read, ascending: index of the first one behind → end of the last one in front."""
+NO_GAPS: Final[Gaps] = {}
+
 
 def check_arena(
     arena: Arena,
     chunks: Sequence[Chunk],
-    rings: Sequence[tuple[Bin, Sequence[VirtualAddress]]],
+    rings: Sequence[Ring],
     rules: ChunkRules,
     *,
     complete: bool = True,
+    gaps: Gaps = NO_GAPS,
 ) -> Verdict:
     """Judge an arena: `chunks` in order of address, damaged ones with their raw values.
 
-    `rings` are the bins with what is in each, in the order of fd. `complete`: these are all chunks.
+    `complete`: the last chunk is the last of the arena. Nothing is judged across `gaps`.
     """
     verdict = Verdict(evaluated=len(PER_CHUNK) * len(chunks))
     members = {address for _, ring in rings for address in ring}
-    sizes = _sizes(arena, chunks, complete=complete)
-    free = states(arena, chunks, members, rules, complete=complete)
+    sizes = _sizes(arena, chunks, complete, gaps)
+    free = states(arena, chunks, rings, rules, complete=complete, gaps=gaps)
     for index, chunk in enumerate(chunks):
-        is_last = index + 1 == len(chunks)
-        if not (is_last and not complete):
-            before = bool(index) and free[index - 1]
-            _check_word(chunk, sizes[index], before, free[index], chunk.address == arena.top, rules, verdict)
-        if index and free[index - 1]:
+        touches = index > 0 and index not in gaps
+        before = free[index - 1] if touches else None if index in gaps else False
+        _check_word(chunk, sizes[index], before, free[index], chunk.address == arena.top, rules, verdict)
+        if touches and free[index - 1]:
             _check_behind_free(chunks[index - 1], sizes[index - 1], chunk, free[index], verdict)
         _check_binned(chunk, arena, free[index], members, verdict)
     used = {chunk.address for chunk, is_free in zip(chunks, free, strict=True) if not is_free}
-    _check_rings(chunks, rings, used, verdict)
-    _check_arena(arena, chunks, sizes, free, verdict, complete=complete)
+    _check_rings(arena, chunks, rings, used, gaps, verdict)
+    _check_arena(arena, chunks, sizes, free, verdict, complete=complete and not gaps)
     return verdict
+
+
+def unknown(
+    arena: Arena, chunks: Sequence[Chunk], gaps: Gaps
+) -> Iterator[tuple[VirtualAddress, VirtualAddress]]:
+    """Addresses [start, end) of the gaps."""
+    for index, start in gaps.items():
+        yield start, chunks[index].address if index < len(chunks) else arena.end
 
 
 def is_plausible(chunk: Chunk, arena: Arena, rules: ChunkRules) -> bool:
@@ -85,27 +99,30 @@ def is_plausible(chunk: Chunk, arena: Arena, rules: ChunkRules) -> bool:
 def states(
     arena: Arena,
     chunks: Sequence[Chunk],
-    members: set[VirtualAddress],
+    rings: Sequence[Ring],
     rules: ChunkRules,
     *,
     complete: bool = True,
+    gaps: Gaps = NO_GAPS,
 ) -> list[bool]:
     """For every chunk whether it is free: by its own flag, the next one's, its bin, and its boundary tag.
 
     Flags count double: bins and tags may be left over from before. A flag in a size that cannot be true says
-    nothing. Top is neither free nor used: here it counts as free.
+    nothing, nor does what lies behind a gap. Top is neither free nor used: here it counts as free.
     """
     found = []
-    sizes = _sizes(arena, chunks, complete=complete)
+    members = {address for _, ring in rings for address in ring}
+    sizes = _sizes(arena, chunks, complete, gaps)
     for index, chunk in enumerate(chunks):
         if chunk.address == arena.top:
             found.append(True)
             continue
-        votes = 1 if chunk.address in members else -1
-        own = chunk.size & rules.size_mask == sizes[index] and is_plausible(chunk, arena, rules)
+        in_no_bin = 0 if None in members else -1  # where some cannot be read, it may be one of them
+        votes = 1 if chunk.address in members else in_no_bin
+        own = sizes[index] in (None, chunk.size & rules.size_mask) and is_plausible(chunk, arena, rules)
         if rules.in_use and own:
             votes += -2 if chunk.size & rules.in_use else 2
-        if index + 1 < len(chunks):
+        if index + 1 < len(chunks) and index + 1 not in gaps:
             behind = chunks[index + 1]
             if is_plausible(behind, arena, rules):
                 votes += -2 if behind.size & rules.prev_in_use else 2
@@ -114,26 +131,38 @@ def states(
     return found
 
 
-def _sizes(arena: Arena, chunks: Sequence[Chunk], *, complete: bool) -> list[int | None]:
-    """The size of every chunk, by where the next one begins; None of the last one where that is not known."""
-    ends = [chunk.address for chunk in chunks[1:]] + ([arena.end] if complete else [])
-    sizes: list[int | None] = [end - chunk.address for chunk, end in zip(chunks, ends, strict=False)]
-    return sizes + [None] * (len(chunks) - len(sizes))
+def _sizes(arena: Arena, chunks: Sequence[Chunk], complete: bool, gaps: Gaps) -> list[int | None]:
+    """The size of every chunk, by where the next one begins; None where that is not known."""
+    ends = [*(chunk.address for chunk in chunks[1:]), arena.end if complete else None]
+    return [
+        None if end is None or index in gaps else end - chunk.address
+        for index, (chunk, end) in enumerate(zip(chunks, ends, strict=False), start=1)
+    ]
 
 
 def _check_word(
     chunk: Chunk,
     size: int | None,
-    before_is_free: bool,
+    before_is_free: bool | None,
     is_free: bool,
     is_top: bool,
     rules: ChunkRules,
     verdict: Verdict,
 ) -> None:
-    """The size field as a whole: the size, the flag of the chunk before, its own flag."""
+    """The size field as a whole: the size, the flag of the chunk before, its own flag.
+
+    None are a size and a chunk before that are not known.
+    """
     if size is None:
         return
-    expected = size | (0 if before_is_free else rules.prev_in_use) | (0 if is_free else rules.in_use)
+    before_flag = (
+        chunk.size & rules.prev_in_use
+        if before_is_free is None
+        else 0
+        if before_is_free
+        else rules.prev_in_use
+    )
+    expected = size | before_flag | (0 if is_free else rules.in_use)
     if chunk.size & rules.size_mask != size:
         because = f"the next chunk is at {chunk.address + size:#x}"
         verdict.violations.append(Violation(SIZE, chunk.address, "size", chunk.size, expected, because))
@@ -159,14 +188,19 @@ def _check_behind_free(
 
 
 def _check_binned(
-    chunk: Chunk, arena: Arena, is_free: bool, members: set[VirtualAddress], verdict: Verdict
+    chunk: Chunk,
+    arena: Arena,
+    is_free: bool,
+    members: Collection[VirtualAddress | None],
+    verdict: Verdict,
 ) -> None:
+    """Whether a free chunk is in a bin and a used one in none; not where what is in a bin cannot be read."""
     is_member = chunk.address in members
     if chunk.address == arena.top:
         if is_member:
             because = "it is top"
             verdict.violations.append(Violation(BINNED, chunk.address, "fd", chunk.fd, None, because))
-    elif is_free and not is_member:
+    elif is_free and not is_member and None not in members:
         because = "it is free by its flags, and no bin leads to it"
         verdict.violations.append(Violation(BINNED, chunk.address, "fd", chunk.fd, None, because))
     elif is_member and not is_free:
@@ -175,19 +209,34 @@ def _check_binned(
 
 
 def _check_rings(
+    arena: Arena,
     chunks: Sequence[Chunk],
-    rings: Sequence[tuple[Bin, Sequence[VirtualAddress]]],
+    rings: Sequence[Ring],
     used: set[VirtualAddress],
+    gaps: Gaps,
     verdict: Verdict,
 ) -> None:
     """Every pair of neighbours in every bin, the head counted: each leads to the other.
 
-    What a used chunk has there is its owner's.
+    What a used chunk has there is its owner's. Beside members that cannot be read a link leads into a gap.
     """
-    known: Mapping[int, Chunk] = {chunk.address: chunk for chunk in chunks}
+    known: Mapping[int | None, Chunk | None] = {None: None} | {chunk.address: chunk for chunk in chunks}
+    lost = list(unknown(arena, chunks, gaps))
+
+    def leads_nowhere(node: Chunk | Bin, field: str, link: VirtualAddress, rule: Invariant) -> None:
+        if _address(node) not in used and not any(start <= link < end for start, end in lost):
+            because = "no chunk is there, nor a gap"
+            verdict.violations.append(Violation(rule, _address(node), field, link, None, because))
+
     for one, ring in rings:
-        around: list[Chunk | Bin] = [one, *(known[address] for address in ring if address in known), one]
+        around = [one, *(known[address] for address in ring if address in known), one]
         for first, second in pairwise(around):
+            if first is None or second is None:
+                if first is not None:
+                    leads_nowhere(first, "fd", first.fd, FD)
+                if second is not None:
+                    leads_nowhere(second, "bk", second.bk, BK)
+                continue
             here, there = _address(first), _address(second)
             if first.fd != there and here not in used:
                 verdict.violations.append(

@@ -15,7 +15,8 @@ from model.address_space import (
     USER_STACK_START,
 )
 from model.invariants.base import Invariant, Violation
-from model.page_entry import Rights
+from model.page_entry import ENTRIES_PER_TABLE, Rights
+from model.paging import FaultReason
 from model.records import Process, Region
 from model.spaces import Space
 from model.types import PAGE_BYTES, align_up, is_aligned
@@ -193,7 +194,8 @@ def areas(process: Process, free_mmap: Iterable[Region]) -> list[Area]:
 def check_pages(space: Space, said: Sequence[Area]) -> list[Violation]:
     """Judge the lower half of a process's tables against the areas that it says it has.
 
-    Where an area has no page at its border, what says where that is may be wrong as well.
+    Where an area has no page at its border, what says where that is may be wrong as well. None is missing
+    where a table cannot be read.
     """
     violations = []
     reached = [area.start for area in said]
@@ -222,7 +224,18 @@ def check_pages(space: Space, said: Sequence[Area]) -> list[Violation]:
     for number, area in enumerate(said):
         if reached[number] < area.end:
             violations.append(_missing(area, reached[number], area.end))
+    violations = [found for found in violations if not _may_be_there(found, space)]
     return violations + list(_too_long(violations, said))
+
+
+def _may_be_there(violation: Violation, space: Space) -> bool:
+    """Whether pages are missing where a table cannot be read."""
+    return violation.invariant is PAGE_MISSING and any(
+        bad.reason is FaultReason.UNREADABLE
+        and bad.virtual < violation.found
+        and violation.subject < bad.virtual + ENTRIES_PER_TABLE * bad.level.span_bytes
+        for bad in space.bad
+    )
 
 
 def _too_long(violations: Sequence[Violation], said: Sequence[Area]) -> Iterator[Violation]:

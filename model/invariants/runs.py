@@ -4,6 +4,7 @@ Kernels in the manner of xv6 keep them so (docs/profiles.md, scheme `run_list`).
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from enum import Enum
 from typing import Final
 
 from model.invariants.base import Invariant, Verdict, Violation
@@ -35,6 +36,14 @@ ALL: Final = (LINK, CYCLE, JUNK, COUNT, LOST, TABLE)
 PER_PAGE: Final = (LINK, CYCLE, JUNK, TABLE)
 
 
+class Known(Enum):
+    """What was read of the pages that can be free: all; the whole list, not all others; parts of the list."""
+
+    ALL = "all"
+    LIST = "list"
+    PARTS = "parts"
+
+
 def is_place(address: int, runs: RunList, rules: RunRules) -> bool:
     """Whether a page that may be free can lie there."""
     inside = runs.start <= address and address + rules.page_bytes <= runs.end
@@ -49,14 +58,19 @@ def check_runs(
     stop: int = 0,
     strays: Collection[FreeRun] = (),
     tables: Collection[int] = (),
+    broken: Collection[FreeRun] = (),
+    known: Known = Known.ALL,
 ) -> Verdict:
     """Judge the list: `pages` in its order, each once; `stop` is the link at which following them ended.
 
-    `strays` look free and are not in the list; `tables` are the addresses at which page tables lie.
+    `strays` look free and are not in the list; `tables` are the addresses at which page tables lie. `broken`
+    are pages behind one that cannot be read, and their link leads to no page.
     """
     verdict = Verdict(evaluated=len(PER_PAGE) * len(pages) + 1)
     if stop:
-        verdict.violations.append(_broken_end(runs, pages, stop, strays))
+        # What is lost says where a link led only if all of it is known.
+        verdict.violations.append(_broken_end(runs, pages, stop, strays if known is Known.ALL else ()))
+    verdict.violations += [Violation(LINK, page.address, "next", page.next, None, "") for page in broken]
     for page in pages:
         verdict.violations += [
             Violation(
@@ -72,12 +86,18 @@ def check_runs(
         if page.address in tables:
             because = "the page tables of the CPU lead there"
             verdict.violations.append(Violation(TABLE, page.address, "page", page.address, None, because))
-    _check_count(runs, len(pages), verdict)
+    if known is Known.PARTS:
+        unkept = {COUNT} if "count" in runs.unkept else set()
+        verdict.unchecked += [
+            (rule, "not all pages are known") for rule in (COUNT, LOST) if rule not in unkept
+        ]
+    else:
+        _check_count(runs, len(pages), verdict)
     if rules.junk_free is None:
         verdict.unkept += [(JUNK, "junk_free"), (LOST, "junk_free")]
     elif rules.junk_used is None:  # a page that was just given out looks free
         verdict.unkept.append((LOST, "junk_used"))
-    else:
+    elif known is not Known.PARTS:
         verdict.evaluated += 1
         _check_lost(pages, strays, verdict)
     return verdict

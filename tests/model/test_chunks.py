@@ -142,3 +142,25 @@ def test_what_is_a_sum_over_all_chunks_needs_all_of_them() -> None:
         "chunks.used_bytes",
         "chunks.used_chunks",
     }
+
+
+def test_nothing_is_judged_across_a_gap() -> None:
+    """Chunks 3 and 4 cannot be read; 4 is in the bin."""
+    left, gaps = [*CHUNKS[:3], *CHUNKS[5:]], {3: address(3)}
+    verdict = check_arena(ARENA, left, [(BIN, [address(1), None])], RULES, gaps=gaps)
+    assert verdict.violations == []
+    assert {rule.id for rule, _ in verdict.unchecked} == {
+        "chunks.top",
+        "chunks.used_bytes",
+        "chunks.used_chunks",
+    }
+    # On either side of it everything is judged, and a link that leads to no chunk is one all the same.
+    for index, change, broken_rule in (
+        (2, {"prev_size": 1}, "chunks.prev_size"),
+        (1, {"fd": VirtualAddress(2)}, "chunks.fd"),
+        (3, {"size": 80 | PREV | USED | 8}, "chunks.flags"),
+    ):
+        changed = list(left)
+        changed[index] = replace(left[index], **change)
+        verdict = check_arena(ARENA, changed, [(BIN, [address(1), None])], RULES, gaps=gaps)
+        assert [found.invariant.id for found in verdict.violations] == [broken_rule]

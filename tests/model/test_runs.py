@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from model.invariants.base import Violation
-from model.invariants.runs import ALL, beginnings, check_runs
+from model.invariants.runs import ALL, Known, beginnings, check_runs
 from model.records import FreeRun, RunList, RunRules
 from model.types import VirtualAddress
 
@@ -93,3 +93,20 @@ def test_what_a_profile_does_not_name_is_not_judged() -> None:
     one_junk = check_runs(LIST, PAGES, replace(RULES, junk_used=None), strays=chain([9]))
     assert [(rule.id, role) for rule, role in one_junk.unkept] == [("runs.lost", "junk_used")]
     assert one_junk.violations == []
+
+
+def test_a_list_of_which_parts_are_known_is_judged_as_far() -> None:
+    """Page 7 cannot be read: what it leads to was found by itself."""
+    known = [*PAGES[:2], PAGES[3]]
+    verdict = check_runs(LIST, known, RULES, known=Known.PARTS)
+    assert verdict.violations == []
+    assert [rule.id for rule, _ in verdict.unchecked] == ["runs.count", "runs.lost"]
+    spoiled = replace(PAGES[3], next=VirtualAddress(OUTSIDE), spoiled=((VirtualAddress(page(2) + 8), b"x"),))
+    verdict = check_runs(LIST, [*known[:2], spoiled], RULES, broken=[spoiled], known=Known.PARTS)
+    assert [found.invariant.id for found in verdict.violations] == ["runs.link", "runs.junk"]
+
+
+def test_where_a_link_led_is_not_told_by_lost_pages_of_which_some_cannot_be_read() -> None:
+    pages = [PAGES[0], replace(PAGES[1], next=VirtualAddress(OUTSIDE))]
+    verdict = check_runs(LIST, pages, RULES, stop=OUTSIDE, strays=PAGES[3:], known=Known.LIST)
+    assert [found.expected for found in verdict.violations if found.invariant.id == "runs.link"] == [None]

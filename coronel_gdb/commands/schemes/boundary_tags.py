@@ -41,7 +41,7 @@ def arena_report(survey: Survey, section: Section, options: argparse.Namespace |
         if chunk.address != arena.top
     ]
     searched = f"; {len(lifted.searched)} reached past damage, not by a size" if lifted.searched else ""
-    members = sum(len(ring) for _, ring in lifted.rings)
+    members = sum(len(ring) - ring.count(None) for _, ring in lifted.rings)
     report.facts += [
         ("heap", f"{arena.start:#x}..{arena.end:#x}, {arena.end - arena.start:,} bytes"),
         (
@@ -60,16 +60,20 @@ def arena_report(survey: Survey, section: Section, options: argparse.Namespace |
     report.not_checked += [
         Absent(f"heap memory {run.start:#x}..{run.end:#x}", run.reason) for run in lifted.image.holes()
     ]
+    report.not_checked += [
+        Absent(f"chunks in {start:#x}..{end:#x}", "the header that leads to them is not there")
+        for start, end in lifted.unknown()
+    ]
     if options is not None:
         add_asked(survey, blocks, report, options, profile)
         if options.leaks:
             why = "references are looked for in kernels with the address map of docs/spec.md §2 only"
             report.not_checked.append(Absent("references to blocks", why))
-    count = len(findings)
+    count, so_far = len(findings), " as far as checked" if lifted.gaps else ""
     report.summary = (
         f"{count} finding{'s' * (count != 1)} in {len(lifted.chunks)} chunks of the kernel heap"
         if findings
-        else f"kernel heap is sound: {len(lifted.chunks)} chunks, {report.checked} invariants hold"
+        else f"kernel heap is sound{so_far}: {len(lifted.chunks)} chunks, {report.checked} invariants hold"
     )
     return report
 

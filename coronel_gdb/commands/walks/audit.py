@@ -88,7 +88,7 @@ def _audit_described(survey: Survey, roots: set[PhysicalAddress], report: Report
     report.findings += marked_findings(chosen, context.space) + border_findings(chosen)
     try:
         if not survey.busy:
-            report.findings += process_findings(page_violations(context, chosen.users))
+            report.findings += process_findings(page_violations(context, chosen.users, report))
         report.findings += ledger_findings(survey, report, roots | {kernel.root})
     except CoronelError as error:
         report.not_checked.append(Absent(ownership.MAPPED_TWICE.formula, str(error)))
