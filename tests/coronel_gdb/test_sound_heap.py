@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from coronel_gdb.backends.memory_host import MachineTarget
@@ -126,6 +126,7 @@ def test_damage_is_never_proved_sound(machine: Machine, path: str, data: st.Data
             st.binary(min_size=1, max_size=24),
         )
     )
+    assume(at + len(new) <= machine.heap.fields.get("heap_end_"))
     saved = machine.memory.read(VirtualAddress(at), len(new))
     machine.memory.write(VirtualAddress(at), new)
     try:
