@@ -21,9 +21,9 @@ inside() {
 }
 
 [[ $(id -u) == 0 ]] || fail "only root can make a root folder"
-command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install debootstrap"
 
 if [[ ! -e $root/.done ]]; then
+    command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install debootstrap"
     rm -rf "$root"
     say "Debian unstable, into build/newest"
     packages=gdb,python3,python3-venv,qemu-system-x86,qemu-utils,makedumpfile,g++,make,binutils

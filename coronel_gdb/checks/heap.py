@@ -255,8 +255,9 @@ def _counter(violation: Violation, profile: HeapProfile) -> Finding:
     members = profile.heap.members
     member = members.get(violation.field) or members.get(_IN_RING_3.get(violation.field, ""))
     name = member.name if member is not None else _COUNTERS.get(violation.field, violation.field)
+    say = "" if violation.expected is None else f", the blocks say {violation.expected:#x}"
     lines = (
-        f"{name} is {violation.found:#x}, the blocks say {violation.expected or 0:#x}: {violation.because}",
+        f"{name} is {violation.found:#x}{say}: {violation.because}",
         "the block list is the witness here; the counter is what is off",
     )
     data = {

@@ -1,6 +1,8 @@
 """Invariants of a heap (docs/spec.md §7): one heap object and its blocks in list order."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 from model.invariants.base import Invariant, Quirk, Verdict, Violation
@@ -203,20 +205,7 @@ def _check_totals(
     """The heap object's own fields against a recount."""
 
     def judge(invariant: Invariant, found: int, expected: int, because: str) -> None:
-        verdict.evaluated += 1
-        if found != expected:
-            field_name = invariant.id.removeprefix("heap.")
-            verdict.violations.append(
-                Violation(invariant, heap.address, field_name, found, expected, because)
-            )
-
-    def quirk(invariant: Invariant, found: int, right: int, extra: int) -> None:
-        """The field is wrong by just what the kernel is known to do."""
-        if found == (right + extra) & U64_MASK:
-            headers = f"{extra // rules.header_bytes:+,} headers of {rules.header_bytes} bytes"
-            because = f"{headers} are counted, as splits and merges leave them"
-            name = invariant.id.removeprefix("heap.")
-            verdict.quirks.append(Quirk(invariant, heap.address, name, found, right, because))
+        _judge(verdict, heap, invariant, found, expected, because)
 
     for invariant, edge in ((HEAP_START, heap.heap_start), (HEAP_END, heap.heap_end)):
         if not is_aligned(edge, PAGE_BYTES):
@@ -224,19 +213,23 @@ def _check_totals(
             verdict.violations.append(
                 Violation(invariant, heap.address, name, edge, None, "regions are whole pages")
             )
-    kept = [*_kept(heap, rules, verdict)]
+    known_sizes = [size for size in sizes if size is not None]
+    total = sum(known_sizes) + rules.header_bytes * len(blocks)
+    sized = complete and len(known_sizes) == len(blocks)
+    counted = replace(heap, heap_size=total) if sized else heap
+    """As the blocks say: a wrong `heap_size` is no other field's fault."""
+    kept = [*_kept(counted, rules, verdict)]
     if not complete:
         verdict.unchecked += [(invariant, "not all blocks are known") for invariant in kept]
         return
-    known_sizes = [size for size in sizes if size is not None]
-    if len(known_sizes) == len(blocks):
-        total = sum(known_sizes) + rules.header_bytes * len(blocks)
-        ends = [
-            block.address + rules.header_bytes + size for block, size in zip(blocks, known_sizes, strict=True)
-        ]
-        highest = max(ends, default=0)
+    if sized:
+        extents = sorted(
+            (int(block.address), block.address + rules.header_bytes + size)
+            for block, size in zip(blocks, known_sizes, strict=True)
+        )
+        highest = max((end for _, end in extents), default=0)
         judge(HEAP_SIZE, heap.heap_size, total, f"{len(blocks)} blocks add up to it")
-        if not _end_is_fixed(heap, highest, rules, verdict):
+        if not _end_is_fixed(counted, extents, rules, verdict):
             judge(HEAP_END, heap.heap_end, highest, "the highest block ends there")
     else:
         verdict.unchecked += [
@@ -256,29 +249,80 @@ def _check_totals(
     if LIVE in kept:
         live = (heap.num_allocations - heap.num_frees) & U64_MASK
         judge(LIVE, live, used, f"{used} blocks are used")
+    _check_sums(counted, sizes, frees, kept, rules, verdict)
+
+
+def _check_sums(
+    heap: Heap,
+    sizes: Sequence[int | None],
+    frees: Sequence[bool | None],
+    kept: Collection[Invariant],
+    rules: HeapRules,
+    verdict: Verdict,
+) -> None:
+    """The bytes in use and free as the heap object has them, against the blocks."""
     for invariant, found, state in (
         (TOTAL_ALLOCATED, heap.total_allocated, False),
         (TOTAL_FREE, heap.total_free, True),
     ):
+        if invariant not in kept:
+            continue
         mine = [size for size, free in zip(sizes, frees, strict=True) if free is state]
-        if invariant in kept and None in mine:
+        if None in mine:
             verdict.unchecked.append((invariant, "a block's size is unknown"))
-        elif invariant in kept:
+        elif state and _grew_unknown(rules, verdict):
+            why = "heap_end is wrong, so nobody knows how often the heap grew"
+            verdict.unchecked.append((invariant, why))
+        else:
             right, because = sum(size for size in mine if size), f"the sum over {len(mine)} blocks"
-            extra = headers_counted(heap, len(blocks), rules) if state else 0
+            extra = headers_counted(heap, len(sizes), rules) if state else 0
+            expected = (right + extra) & U64_MASK
             if extra:
-                because += f" and {extra // rules.header_bytes:+,} headers of {rules.header_bytes} bytes"
-                quirk(invariant, found, right, extra)
-            judge(invariant, found, (right + extra) & U64_MASK, because)
+                headers = f"{extra // rules.header_bytes:+,} headers of {rules.header_bytes} bytes"
+                because += f" and {headers}"
+                if found == expected:  # wrong by just what the kernel is known to do
+                    name = invariant.id.removeprefix("heap.")
+                    told = f"{headers} are counted, as splits and merges leave them"
+                    verdict.quirks.append(Quirk(invariant, heap.address, name, found, right, told))
+            _judge(verdict, heap, invariant, found, expected, because)
 
 
-def _end_is_fixed(heap: Heap, highest: int, rules: HeapRules, verdict: Verdict) -> bool:
-    """Whether the heap's end is where the first region of a kernel with that quirk may end."""
-    if not rules.fixed_heap_end or not heap.heap_start < heap.heap_end < highest:
+def _judge(
+    verdict: Verdict, heap: Heap, invariant: Invariant, found: int, expected: int, because: str
+) -> None:
+    """One field of the heap object."""
+    verdict.evaluated += 1
+    if found != expected:
+        name = invariant.id.removeprefix("heap.")
+        verdict.violations.append(Violation(invariant, heap.address, name, found, expected, because))
+
+
+def _grew_unknown(rules: HeapRules, verdict: Verdict) -> bool:
+    """Whether a kernel that tells how often its heap grew by its end has a wrong one."""
+    wrong = any(violation.invariant is HEAP_END for violation in verdict.violations)
+    return rules.headers_in_total_free and rules.fixed_heap_end and wrong
+
+
+def _end_is_fixed(heap: Heap, extents: Sequence[tuple[int, int]], rules: HeapRules, verdict: Verdict) -> bool:
+    """Whether the heap's end is judged as that of the first region, as in a kernel with that quirk.
+
+    `extents` are [start, end) of the blocks, ascending.
+    """
+    highest = max((end for _, end in extents), default=0)
+    if not rules.fixed_heap_end or heap.heap_end == highest:
         return False
     verdict.evaluated += 1
-    if rules.expansion_bytes and expansions_of(heap, rules) is None:
-        because = f"the rest of heap_size_ is no multiple of the {rules.expansion_bytes:,} of an expansion"
+    if any(violation.invariant is HEAP_END for violation in verdict.violations):
+        return True  # it is wrong by itself
+    because = ""
+    first_gap = next((end for (_, end), (start, _) in pairwise(extents) if start != end), highest)
+    if not heap.heap_start < heap.heap_end <= first_gap:
+        because = f"the first region ends behind {heap.heap_start:#x}, and at {first_gap:#x} at the latest"
+    elif rules.expansion_bytes and expansions_of(heap, rules) is None:
+        because = (
+            f"what the blocks have besides is no multiple of the {rules.expansion_bytes:,} of an expansion"
+        )
+    if because:
         verdict.violations.append(Violation(HEAP_END, heap.address, "heap_end", heap.heap_end, None, because))
         return True
     because = "an expansion of this kernel does not move it"
@@ -290,7 +334,7 @@ def expansions_of(heap: Heap, rules: HeapRules) -> int | None:
     """How often the heap grew: as it counts, or by its size where all grow by the same; None: unknown."""
     if "num_expansions" not in heap.unkept:
         return heap.num_expansions
-    if not rules.fixed_heap_end or not rules.expansion_bytes:
+    if not rules.fixed_heap_end or not rules.expansion_bytes or heap.heap_end <= heap.heap_start:
         return None
     grown, rest = divmod(heap.heap_size - (heap.heap_end - heap.heap_start), rules.expansion_bytes)
     return None if rest or grown < 0 else grown

@@ -219,6 +219,33 @@ def test_statistics_beyond_the_quirk_are_a_finding(tmp_path: Path) -> None:
         assert on_dump(stopped, tmp_path, "memcheck")["findings"] == [finding]
 
 
+@pytest.mark.parametrize(
+    ("field", "change", "value"),
+    [
+        ("heap_end_", "+ 65536", None),
+        ("heap_end_", "+ 8", None),
+        ("heap_end_", "* 0", None),
+        ("heap_size_", "+ 65536", 0),
+        ("heap_size_", "+ 8", 0),
+        ("total_free_", "+ 40", 0),
+        ("total_free_", "- 40", 0),
+    ],
+)
+def test_a_wrong_field_is_blamed_and_no_other(field: str, change: str, value: int | None) -> None:
+    """Quirk or not is told from the other fields: `value` 0 is what it was, None that nobody knows."""
+    with older(2, "load") as stopped:
+        gdb = stopped.gdb
+        before = gdb.evaluate(f"g_kernel_heap->{field}")
+        gdb.console(f"set var g_kernel_heap->{field} = g_kernel_heap->{field} {change}")
+        report = stopped.report("heapcheck", 1)
+        (finding,) = report["findings"]
+        assert finding["code"] == "HEAP008"
+        assert f"{finding['field']}_" == field
+        assert finding["expected"] == (None if value is None else before)
+        assert field not in quirks(report)
+        assert "the blocks say 0x0" not in gdb.console("heapcheck")
+
+
 def test_a_frame_that_is_freed_twice() -> None:
     with older(3, "load,frame_twice") as stopped:
         truth = Truth.of(stopped)
