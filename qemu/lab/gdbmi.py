@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ class Gdb(Launched):
         self._environment = gdb_environment() if environment is None else environment
         self._tokens = itertools.count(1)
         self._stops: list[dict[str, Any]] = []
+        self._unread: deque[dict[str, Any]] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._io: IoManager | None = None
         self.failed = False
@@ -97,7 +99,7 @@ class Gdb(Launched):
             self.mi(f"-file-exec-and-symbols {quoted(str(symbols))}")
         self.mi(f"-target-select remote {socket}")
         # Connecting reports the stop it found the target in; later waits are for later stops.
-        self._stops.clear()
+        self._forget_stops()
 
     def mi(self, command: str, timeout_seconds: float | None = None) -> dict[str, Any]:
         """Run an MI command and return its result; raise GdbCommandError when GDB refuses it."""
@@ -160,16 +162,21 @@ class Gdb(Launched):
         raise AssertionError("unreachable: the records end with an exception")
 
     def wait_stopped(self, timeout_seconds: float | None = None) -> dict[str, Any]:
-        """Wait until the target stops and return GDB's description of the stop."""
+        """Wait until the target stops and return GDB's description of the stop.
+
+        What is said behind it, as by a handler of the stop, is the beginning of the next command's output.
+        """
         if not self._stops:
             for _ in self._records(timeout_seconds, "the target did not stop"):
                 if self._stops:
                     break
+        while any(_is_stop(record) for record in self._unread):
+            self._unread.popleft()
         return self._stops.pop(0)
 
     def resume(self) -> None:
         """Let the target run and return at once."""
-        self._stops.clear()
+        self._forget_stops()
         self.mi("-exec-continue")
 
     def run_to(self, symbol: str, timeout_seconds: float | None = None) -> dict[str, Any]:
@@ -219,22 +226,31 @@ class Gdb(Launched):
             raise LabError("GDB has no pipes")
         self._io = IoManager(self._process.stdin, self._process.stdout, None, GATHER_SECONDS)
 
+    def _forget_stops(self) -> None:
+        self._stops.clear()
+        self._unread.clear()
+
     def _records(self, timeout_seconds: float | None, complaint: str) -> Iterator[dict[str, Any]]:
         """Yield GDB's records as they come, noting each stop; raise when time is up or GDB has ended."""
         process, io = self._running()
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         deadline = time.monotonic() + limit
         while True:
-            ended = process.poll() is not None
-            records = io.get_gdb_response(SLICE_SECONDS, raise_error_on_timeout=False)
-            for record in records:
-                if record["type"] == "notify" and record["message"] == "stopped":
-                    self._stops.append(record["payload"] or {})
-            yield from records
+            ended = False
+            if not self._unread:
+                ended = process.poll() is not None
+                self._unread += io.get_gdb_response(SLICE_SECONDS, raise_error_on_timeout=False)
+                self._stops += [record["payload"] or {} for record in self._unread if _is_stop(record)]
+            while self._unread:
+                yield self._unread.popleft()
             if ended:
                 raise LabError(f"GDB ended with code {process.returncode}: {complaint}")
             if time.monotonic() > deadline:
                 raise LabError(f"{complaint} within {limit:g} s")
+
+
+def _is_stop(record: Mapping[str, Any]) -> bool:
+    return bool(record["type"] == "notify" and record["message"] == "stopped")
 
 
 def quoted(text: str) -> str:

@@ -85,6 +85,17 @@ def test_attach_at_the_reset_vector(machine: Machine) -> None:
             gdb.attach(machine.directory / "no.sock")
 
 
+def test_what_a_handler_says_at_a_stop_is_not_lost() -> None:
+    """However much of it comes in one piece with the stop."""
+    with Machine(paused=True, memory="32M") as machine, Gdb() as gdb:
+        gdb.attach(machine.gdb_socket)
+        gdb.console("python gdb.events.stop.connect(lambda event: gdb.write('said\\n'))")
+        for _ in range(20):
+            gdb.mi("-exec-step-instruction")
+            gdb.wait_stopped()
+            assert gdb.console("echo there") == "said\nthere"
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_resume_and_interrupt(*, asynchronous: bool) -> None:
     with Machine(paused=True, memory="32M") as machine, Gdb(asynchronous=asynchronous) as gdb:
