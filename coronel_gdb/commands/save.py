@@ -81,7 +81,8 @@ def _recorded(context: Context, command: Command, words: str) -> str:
         found = command.run(context.on(context.target), command.parse(words.split()))
     except CoronelError:
         return "could not check"
-    return counted(len(found.findings), "finding") if found.findings else "no finding"
+    verdict = counted(len(found.findings), "finding") if found.findings else "no finding"
+    return f"{verdict} as far as checked" if found.not_checked and not found.findings else verdict
 
 
 def _surroundings(context: Context) -> None:
