@@ -93,7 +93,11 @@ def _run(words: list[str]) -> tuple[str, ExitCode, bool]:
         raise UsageError(f"no command {name}; there are: {', '.join(known)}")
     command = known[name]
     if "--help" in rest or "-h" in rest:
-        return explain(command, opens_files=command in own), ExitCode.CLEAN, False
+        return (
+            explain(command, opens_files=name in (triage.COMMAND.name, profile.COMMAND.name)),
+            ExitCode.CLEAN,
+            False,
+        )
     return _checked(command, rest[1:], given, loaded)
 
 
@@ -111,11 +115,13 @@ def _checked(
     if command.name == profile.COMMAND.name:
         return _profiled(rest, loaded.renderers[form], given)
     if command.name == "report":
-        rest = _named_dump(rest, given)
-        form, output = "html" if "--format" not in given else form, output or "report.html"
+        form = given.get("--format", "html")
+        output = output or ("report.html" if form == "html" else None)
     if form == "json" and "--json" not in rest:
         rest = ["--json", *rest]
     try:
+        if command.name == "report":
+            _name_dump(command.parse(rest).dump, given)
         if output is not None:
             from coronel_gdb.backends.written import check_page, write_page
 
@@ -200,13 +206,12 @@ def _without_target(
     return outcome.text, outcome.exit_code, outcome.failed
 
 
-def _named_dump(rest: list[str], given: dict[str, str]) -> list[str]:
+def _name_dump(dump: str | None, given: dict[str, str]) -> None:
     """`coronel report DUMP` is `coronel report --dump DUMP`."""
-    names = [word for word in rest if not word.startswith("-")]
-    if len(names) == 1 and "--dump" not in given:
-        given["--dump"] = names[0]
-        rest = [word for word in rest if word != names[0]]
-    return rest
+    if dump is not None and "--dump" in given:
+        raise UsageError(f"report: one dump, not both {dump} and {given['--dump']}")
+    if dump is not None:
+        given["--dump"] = dump
 
 
 def split_options(words: Sequence[str], known: dict[str, Command]) -> tuple[dict[str, str], list[str]]:

@@ -120,15 +120,17 @@ class DumpTarget(OfKernelFile):
 
     def remarks(self) -> list[tuple[str, str]]:
         """What every report on this target has to say: that its top table was found by sight."""
-        by_sight = self._cr3 is None and not self.dump.cpus and self._kernel.path is not None
-        return [("inferred", self._inferred())] if by_sight else []
-
-    def _inferred(self) -> str:
+        if self._cr3 is not None or self.dump.cpus:
+            return []
         try:
             root, count = self._found
         except CoronelError:
-            return "-"  # the row `paging` of `coronel status` says why
-        return f"the top table {root:#x}: it maps the kernel best of {count} that may be one"
+            return []  # whoever needs the table says why there is none
+        kernel = self._kernel.path is not None
+        why = (
+            "it maps the kernel best" if kernel else "by its looks, without the kernel's file: the likeliest"
+        )
+        return [("inferred", f"the top table {root:#x}: {why} of {count} that may be one")]
 
 
 class OnCore(ABC):
@@ -167,4 +169,5 @@ class _Route:
     def describe(self) -> str:
         """The format and how much memory it describes."""
         total = sum(end - start for start, end in self._memory.ranges())
-        return f"physical, from the dump ({self._form}), {total >> 20} MiB"
+        size = f"{total >> 20:,} MiB" if total >> 20 else f"{total >> 10} KiB"
+        return f"physical, from the dump ({self._form}), {size}"

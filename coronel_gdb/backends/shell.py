@@ -56,7 +56,7 @@ def _rows(options: Sequence[Option]) -> list[str]:
 
 def overview(known: Collection[Command]) -> str:
     """What `coronel --help` prints."""
-    width = max(len(command.name) for command in known)
+    width = max(map(len, [*(command.name for command in known), *PRINTED]))
     return "\n".join(
         [
             "usage: coronel COMMAND (--dump FILE | --qmp SOCKET) --kernel ELF [options]",
@@ -128,17 +128,19 @@ def _choices(command: Command) -> Iterator[str]:
         yield from option.choices
 
 
+def _case(command: Command, surface: Sequence[str]) -> str:
+    """What is offered behind the name of a command; files where it takes some by place."""
+    words = " ".join(dict.fromkeys([*_choices(command), *command.option_names(), *surface, "--help"]))
+    files = ' $(compgen -f -- "$word")' * any("FILE" in (o.value or "") for o in command.by_place())
+    return f'        {command.name}) COMPREPLY=($(compgen -W "{words}" -- "$word"){files}) ;;'
+
+
 def completion(shell: str, known: Collection[Command], formats: Iterable[str]) -> str:
     """A script for bash, or for zsh by its emulation of bash's; made from the commands' options."""
     if shell not in ("bash", "zsh"):
         raise UsageError(f"completion is there for bash and zsh, not for {shell}")
     surface = [option.name for option in OPTIONS]
-    cases = [
-        f'        {command.name}) COMPREPLY=($(compgen -W "'
-        f'{" ".join(dict.fromkeys([*_choices(command), *command.option_names(), *surface, "--help"]))}" '
-        f'-- "$word")) ;;'
-        for command in known
-    ]
+    cases = [_case(command, surface) for command in known]
     names = " ".join([*(command.name for command in known), *PRINTED])
     script = _COMPLETION.format(names=names, cases="\n".join(cases), formats=" ".join(formats))
     return ("autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else "") + script.rstrip()

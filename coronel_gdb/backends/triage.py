@@ -120,7 +120,7 @@ def run(options: argparse.Namespace, kernel: Path | None, progress: Progress = n
         looked, where = _on_cluster(options.scheduler, paths, elf, looks, progress)
     else:
         workers = min(cores, len(paths))
-        looked, where = [], f"{workers} processes"
+        looked, where = [], f"{workers} process{'es' * (workers > 1)}"
         for one in on_cores(paths, elf, workers, looks):
             looked.append(one)
             progress(len(looked), f"of {len(paths):,} dumps")
@@ -199,6 +199,7 @@ def _on_cluster(
 def grouped(looked: Sequence[Looked], where: str) -> Report:
     """The report: one row a cause, the most frequent first; then what could not be looked at."""
     from coronel_gdb.checks.signature import signature
+    from coronel_gdb.commands.walks.words import counted
 
     groups: dict[tuple[str, ...], list[Looked]] = defaultdict(list)
     for one in looked:
@@ -222,12 +223,14 @@ def grouped(looked: Sequence[Looked], where: str) -> Report:
     clean = groups.get((), [])
     partly = [one for one in clean if one.not_checked]
     report.not_checked += [Absent(one.path, one.error) for one in failed]
-    report.not_checked += [Absent(one.path, f"{one.not_checked} checks were not possible") for one in partly]
+    report.not_checked += [
+        Absent(one.path, f"{counted(one.not_checked, 'check')} not possible") for one in partly
+    ]
     report.tables.append(Table("causes", ("dumps", "signature", "cause", "examples"), rows))
-    count = len(ordered)
+    with_causes = f"{sum(map(len, bad.values())):,} with {counted(len(ordered), 'cause')}"
     report.summary = (
-        f"{len(looked):,} dumps: {sum(map(len, bad.values())):,} with {count} cause{'s' * (count != 1)}, "
-        f"{len(clean):,} without a finding, {len(failed):,} could not be looked at"
+        f"{counted(len(looked), 'dump')}: {with_causes}, {len(clean):,} without a finding, "
+        f"{len(failed):,} could not be looked at"
     )
     report.facts.append(("looked at by", where))
     return report

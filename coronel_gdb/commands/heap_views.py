@@ -44,9 +44,14 @@ def coverage(lifted: LiftedHeap, violations: Sequence[Violation], rules: HeapRul
     shares = [min(100.0, 100 * part / size) for part in (proved, inferred, min(unreadable, size))]
     rest = max(0.0, 100 - sum(shares))
     return (
-        f"{shares[0]:.1f} % proved, {shares[1]:.1f} % inferred past damage,"
+        f"{shares[0]:.1f} % proved, {shares[1]:.1f} % inferred past {obstacle(lifted)},"
         f" {shares[2]:.1f} % not readable, {rest:.1f} % damaged or unknown"
     )
+
+
+def obstacle(lifted: LiftedHeap) -> str:
+    """What lies in front of blocks that no list leads to."""
+    return "what is not there" if lifted.gaps else "damage"
 
 
 def recount(lifted: LiftedHeap, verdict: Verdict, rules: HeapRules) -> str:

@@ -9,7 +9,7 @@ from coronel_gdb.checks.leaks import leak_findings, page_findings
 from coronel_gdb.checks.listed import listed_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
-from coronel_gdb.commands.heap_views import add_asked, coverage, recount, unmapped
+from coronel_gdb.commands.heap_views import add_asked, coverage, obstacle, recount, unmapped
 from coronel_gdb.commands.schemes.table import other_report
 from coronel_gdb.commands.surroundings import surrounded
 from coronel_gdb.commands.survey import Survey, value_of
@@ -292,7 +292,7 @@ def _operations(heap: Heap) -> str:
 
 def _detours(lifted: LiftedHeap) -> str:
     other = [how for how in lifted.found_by if how is not Discovery.LIST]
-    return f"; {len(other)} reached past damage, not by the list" if other else ""
+    return f"; {len(other)} reached past {obstacle(lifted)}, not by the list" if other else ""
 
 
 COMMAND = Command(

@@ -4,7 +4,7 @@ import argparse
 
 from coronel_gdb import VERSION
 from coronel_gdb.commands import replay
-from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.command import Command, Context, Option
 from coronel_gdb.commands.drawings import draw
 from coronel_gdb.commands.memcheck import COMMAND as MEMCHECK
 from coronel_gdb.commands.survey import Survey
@@ -44,6 +44,6 @@ COMMAND = Command(
     "spaces, and from the trace how the heap grew and who holds it. One file, no script, nothing loaded\n"
     "from elsewhere. Exit code: 0 sound, 1 findings, 2 could not check all.",
     "coronel report -o report.html",
-    (),
+    (Option("dump", "what to look at, as with --dump", "FILE"),),
     run,
 )

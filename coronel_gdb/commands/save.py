@@ -8,6 +8,7 @@ from pathlib import Path
 from coronel_gdb import VERSION
 from coronel_gdb.commands import frames, heapcheck, layout, memcheck, pagewalk, processes, regions, replay
 from coronel_gdb.commands.command import Command, Context, Option
+from coronel_gdb.commands.walks.words import counted
 from coronel_gdb.dumps import small
 from coronel_gdb.errors import CoronelError, UsageError
 from coronel_gdb.lift.recorded import RecordedTarget
@@ -80,7 +81,8 @@ def _recorded(context: Context, command: Command, words: str) -> str:
         found = command.run(context.on(context.target), command.parse(words.split()))
     except CoronelError:
         return "could not check"
-    return f"{len(found.findings)} findings" if found.findings else "no finding"
+    verdict = counted(len(found.findings), "finding") if found.findings else "no finding"
+    return f"{verdict} as far as checked" if found.not_checked and not found.findings else verdict
 
 
 def _surroundings(context: Context) -> None:

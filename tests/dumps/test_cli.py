@@ -21,7 +21,7 @@ from coronel_gdb.cli import main, split_options
 from coronel_gdb.commands.command import Command, Option
 from coronel_gdb.errors import ReadFault
 from coronel_gdb.lift.cpu import read_cpu
-from coronel_gdb.plugins import commands
+from coronel_gdb.plugins import command_line_only, commands
 from coronel_gdb.report import Report
 from lab.machine import Machine
 from lab.paths import BOOT_ELF, KERNEL_ELF
@@ -103,7 +103,9 @@ def test_help_of_every_command_has_an_example_that_is_complete(capsys: pytest.Ca
         return capsys.readouterr().out
 
     overview = said("--help")
-    for command in commands():
+    listed = overview.partition("commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert len({len(line) - len(line[2:].partition(" ")[2].lstrip()) for line in listed}) == 1
+    for command in [*commands(), *command_line_only()]:
         assert f"  {command.name} " in overview
         for words in ((command.name, "--help"), ("help", command.name)):
             text = said(*words)
@@ -141,6 +143,9 @@ def test_completion_completes() -> None:
         ("frames --format j", "json"),
         ("profile ch", "check"),
         ("profile check --kern", "--kernel"),
+        ("triage /et", "/etc"),
+        ("report /et", "/etc"),
+        ("save /et", "/etc"),
     ]:
         text = f"{script}\n{ask.format(words=words)}"
         done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)

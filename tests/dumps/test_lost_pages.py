@@ -159,3 +159,8 @@ def test_a_core_with_a_hole_in_the_arena(tmp_path: Path, capsys: pytest.CaptureF
     assert f"frame {hole:#x}: excluded from the dump" in shown
     assert main([*words, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["findings"] == []
+    small = tmp_path / "small"
+    assert main(["save", str(small), *words[1:]]) == 0
+    assert "heapcheck: no finding as far as checked" in capsys.readouterr().out
+    assert main(["heapcheck", "--dump", str(small)]) == 2
+    assert capsys.readouterr().out.splitlines()[0] == shown.splitlines()[0]

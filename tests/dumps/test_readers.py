@@ -162,7 +162,11 @@ def test_a_sparse_image_of_64_gib_is_opened_and_searched_at_once(tmp_path: Path)
         struct.pack_into("<Q", table, 0, 0x83)
         stream.write(table)
         stream.truncate(64 << 30)
-    assert DumpTarget(path).register("cr3") == (40 << 30) - PAGE
+    target = DumpTarget(path)
+    assert target.register("cr3") == (40 << 30) - PAGE
+    ((name, said),) = target.remarks()
+    assert (name, said.split(":")[0]) == ("inferred", f"the top table {(40 << 30) - PAGE:#x}")
+    assert DumpTarget(path, cr3=0x5000).remarks() == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`coronel report`: one page that Chromium shows, whatever the target's memory says."""
 
+import json
 import re
 import struct
 import subprocess
@@ -13,9 +14,10 @@ import pytest
 from coronel_gdb.cli import main
 from coronel_gdb.render import as_html
 from coronel_gdb.report import Absent, Bars, Chart, Curve, Finding, Map, Report, Table
-from lab.paths import KERNEL_ELF
+from lab.paths import KERNEL_ELF, PACKAGES
 from lab.stopped import Stopped
 
+PROFILE = PACKAGES / "coronel_gdb" / "profiles" / "coronel.toml"
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\n<img src=x onerror=alert(1)>"
 CHROMIUM = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
             "--no-first-run", "--hide-scrollbars"]  # fmt: skip
@@ -170,3 +172,19 @@ def test_it_is_written_over_a_page_only(
     assert (tmp_path / "mine").read_text() == "mine"
     assert main(["frames", "--dump", dump, "--kernel", str(KERNEL_ELF), "--output", "x"]) == 2
     assert "--output is for pages" in capsys.readouterr().err
+
+
+def test_a_dump_by_its_place_with_options_and_in_other_formats(
+    dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kernel = ["--kernel", str(KERNEL_ELF)]
+    assert main(["report", str(dump), *kernel, "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["command"] == "report"
+    assert main(["report", str(dump), *kernel, "--format", "table"]) == 1
+    assert "HEAP001 block header overwritten" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert main(["report", "--cpu", "0", str(dump), *kernel, "--profile", str(PROFILE)]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert main(["report", str(dump), "--dump", "another", *kernel]) == 2
+    assert "one dump, not both" in capsys.readouterr().err
