@@ -41,6 +41,7 @@ def coverage(lifted: LiftedHeap, violations: Sequence[Violation], rules: HeapRul
             proved += extent
         else:
             inferred += extent
+    proved = min(proved, max(0, size - unreadable))  # a block's header proves it, not data that is not there
     shares = [min(100.0, 100 * part / size) for part in (proved, inferred, min(unreadable, size))]
     rest = max(0.0, 100 - sum(shares))
     return (
