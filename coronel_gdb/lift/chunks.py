@@ -8,7 +8,7 @@ Where the target does not have the memory of a header, the chunks have a gap: be
 that a bin proves. What looks like a chunk before that one can be what an older one left behind.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -101,16 +101,12 @@ class LiftedArena:
         """Addresses [start, end) of the gaps."""
         return list(unknown(self.arena, self.chunks, self.gaps))
 
-    @cached_property
-    def _lost(self) -> list[tuple[int, int]]:
-        return [(run.start, run.end) for run in self.image.unreadable if run.lost]
-
     def is_lost(self, address: int) -> bool:
         """Whether a chunk there has a header that the target does not have, or not all of it."""
         end = min(address + self.fields.end, self.arena.end)
-        index = bisect_left(self._lost, (end, 0)) - 1
-        beyond = end > self.image.end  # more than is read at once
-        return beyond or (index >= 0 and address < self._lost[index][1])
+        return end > self.image.end or self.image.lacks(
+            address, end
+        )  # more than is read at once; or not there
 
 
 def rules_of(section: Section) -> ChunkRules:

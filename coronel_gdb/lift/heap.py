@@ -224,8 +224,7 @@ class _Walker:
 
     def is_lost(self, address: int) -> bool:
         """Whether a header there lies in memory that the target does not have."""
-        end = address + self.header
-        return any(run.lost and run.start < end and address < run.end for run in self.image.unreadable)
+        return self.image.lacks(address, address + self.header)
 
     def behind_lost(self, address: int) -> tuple[int, Discovery]:
         """The first header behind one that the target does not have; else the address itself.

@@ -1,6 +1,6 @@
 """A stretch of virtual memory read once: what is judged and what is printed are the same bytes."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -31,12 +31,15 @@ class Image:
         self.start = start
         self.end = VirtualAddress(min(end, start + _LIMIT_BYTES))
         self.unreadable: list[Run] = []
+        self._lost: list[tuple[int, int]] = []
         self._starts: list[int] = []
         parts: list[list[bytes]] = []
         readable_to = -1
         for run in space.runs(self.start, self.end):
             if run.data is None:
                 self.unreadable.append(run)
+                if run.lost:
+                    self._lost.append((run.start, run.end))
                 continue
             if readable_to != run.start:
                 self._starts.append(run.start)
@@ -49,6 +52,11 @@ class Image:
     def holes(self) -> Iterator[Run]:
         """The unreadable runs, neighbours joined."""
         return joined(self.unreadable)
+
+    def lacks(self, start: int, end: int) -> bool:
+        """Whether the target does not have the memory of some byte of [start, end)."""
+        index = bisect_left(self._lost, (end, 0)) - 1
+        return index >= 0 and start < self._lost[index][1]
 
     def chunks(self) -> Iterator[tuple[int, bytes]]:
         """Start and bytes of every readable chunk, in ascending order."""
