@@ -104,9 +104,8 @@ class LiftedArena:
     def is_lost(self, address: int) -> bool:
         """Whether a chunk there has a header that the target does not have, or not all of it."""
         end = min(address + self.fields.end, self.arena.end)
-        return end > self.image.end or self.image.lacks(
-            address, end
-        )  # more than is read at once; or not there
+        beyond = end > self.image.end  # more than is read at once
+        return beyond or self.image.lacks(address, end)
 
 
 def rules_of(section: Section) -> ChunkRules:
