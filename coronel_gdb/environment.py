@@ -11,8 +11,20 @@ from pathlib import Path
 ROOT = Path(__file__).absolute().parents[1]
 """The folder that holds this package: a checkout, or the packages of an environment."""
 
+OLDEST = (3, 11)
 Problems = tuple[tuple[str, str], ...]
 """(what, why) of each part that does not work."""
+
+
+def too_old(debugger: str) -> str:
+    """Why nothing of this package can run in the debugger's Python, in one line; nothing where it can."""
+    major, minor = sys.version_info[:2]
+    if (major, minor) >= OLDEST:
+        return ""
+    return (
+        f"coronel: {debugger} embeds Python {major}.{minor}, the commands need {OLDEST[0]}.{OLDEST[1]}: "
+        "use a newer debugger, or `coronel` from a newer Python, which needs none\n"
+    )
 
 
 def lend(debugger: str) -> Problems:

@@ -13,7 +13,12 @@ if str(_HERE.parent) not in sys.path:
 
 def __lldb_init_module(debugger: Any, session: dict[str, object]) -> None:  # the name is LLDB's
     """Install the commands in the debugger that imports this file."""
+    from coronel_gdb.environment import lend, too_old
+
+    if why := too_old("LLDB"):
+        sys.stderr.write(why)
+        return
+
     from coronel_gdb.backends.lldb_commands import install
-    from coronel_gdb.environment import lend
 
     install(debugger, session, lend("LLDB"))
