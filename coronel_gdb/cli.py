@@ -61,6 +61,8 @@ class _Context(Context):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; 0 checked and clean, 1 findings, 2 could not check."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # numpy's threads for linear algebra, which nobody does here, would cost as much as the rest of it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         text, code, failed = _run(words)
     except CoronelError as error:
