@@ -107,7 +107,6 @@ def follow_runs(space: AddressSpace, runs: RunList, rules: RunRules, held: froze
     start = VirtualAddress(min(runs.start, runs.end))
     lifted = LiftedRuns(runs, Image(space, start, runs.end), rules)
     junk = bytes([rules.junk_free or 0]) * rules.page_bytes
-    lost = {at for run in lifted.lost for at in range(run.start, run.end, PAGE_BYTES)}
     seen: set[int] = set()
 
     def follow(at: int) -> int:
@@ -122,7 +121,7 @@ def follow_runs(space: AddressSpace, runs: RunList, rules: RunRules, held: froze
         return at
 
     def is_lost(at: int) -> bool:
-        return is_place(at, runs, rules) and not lost.isdisjoint(range(at, at + rules.page_bytes, PAGE_BYTES))
+        return is_place(at, runs, rules) and lifted.image.lacks(at, at + rules.page_bytes)
 
     lifted.stop = follow(int(runs.head))
     if rules.junk_free is not None and rules.junk_used is not None:

@@ -19,16 +19,20 @@ from coronel_gdb.backends.dump_host import DumpTarget
 from coronel_gdb.backends.triage import look
 from coronel_gdb.cli import main
 from coronel_gdb.layout.symbols import SymbolFile
-from lab.paths import KERNEL_ELF
+from lab.paths import KERNEL_ELF, OLDER_ELF
 from lab.programs import modules
 from lab.stopped import at_checkpoint
 from model.types import PhysicalAddress
 from tests.dumps.mutations import EDGES, bounded, files_below, tries
 from tests.dumps.writers import PAGE, elf_core, qemu_note
+from tests.kernels.told import elf
 
 STOPS = {
-    "heap": ("scenario=mixed seed=3 ops=150", ()),
-    "processes": ("scenario=processes", ("pause a", "pause b")),
+    "heap": ("scenario=mixed seed=3 ops=150", KERNEL_ELF, ()),
+    "processes": ("scenario=processes", KERNEL_ELF, ("pause a", "pause b")),
+    "older": ("scenario=load seed=3 ops=400", OLDER_ELF, ()),
+    "tags": ("seed=3 ops=300", elf("tags"), ()),
+    "runs": ("seed=8 ops=70", elf("runs"), ()),
 }
 LINES = [
     "memcheck", "memcheck --verbose", "heapcheck --everywhere --stats --blocks --leaks", "heapcheck --map",
@@ -48,6 +52,7 @@ GIVEN = {"core", "before"}
 class Image:
     """A sound stop: its core, and where in it words lie that are no code and not zero, page by page."""
 
+    kernel: Path
     core: bytes
     words: list[list[int]]
 
@@ -55,9 +60,10 @@ class Image:
 @pytest.fixture(scope="module", params=STOPS)
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """What the checks read of a kernel that was booted for this."""
-    append, programs = STOPS[request.param]
+    append, kernel, programs = STOPS[request.param]
     small = tmp_path_factory.mktemp("lifts") / "small"
-    with at_checkpoint(1, append, memory="32M", extra=modules(programs) if programs else []) as stopped:
+    boot, extra = kernel.with_suffix(".boot.elf"), modules(programs) if programs else []
+    with at_checkpoint(1, append, memory="32M", extra=extra, elf=kernel, boot_elf=boot) as stopped:
         stopped.gdb.console(f"coronel save {small}", 60)
     target = DumpTarget(small)
     memory = target.dump.memory
@@ -69,7 +75,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     first = len(core) - len(image_bytes)
     constant = b"".join(
         file.bytes_of(segment)
-        for file in [SymbolFile(KERNEL_ELF)]
+        for file in [SymbolFile(kernel)]
         for segment in file.segments
         if not segment.flags & 2
     )
@@ -79,7 +85,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         if page not in constant:
             places = [first + at + word for word in range(0, PAGE, 8) if any(page[word : word + 8])]
             words.append(places)
-    return Image(core, [places for places in words if places])
+    return Image(kernel, core, [places for places in words if places])
 
 
 Change = tuple[int, int, int, int | None]
@@ -110,12 +116,12 @@ def damaged(image: Image, made: list[Change]) -> bytes:
     return bytes(core)
 
 
-def answer(line: str, form: str) -> None:
+def answer(kernel: Path, line: str, form: str) -> None:
     """Run a command line on `core` as a user does, and judge what is shown."""
     if line == "triage":  # what each of its processes does
-        assert look("core", str(KERNEL_ELF)).path == "core"
+        assert look("core", str(kernel)).path == "core"
         return
-    words = [*line.split(), "--dump", "core", "--kernel", str(KERNEL_ELF)]
+    words = [*line.split(), "--dump", "core", "--kernel", str(kernel)]
     if form != "table" and words[0] != "report":
         words += ["--format", form]
     out, error = StringIO(), StringIO()
@@ -153,11 +159,11 @@ def test_no_memory_brings_more_than_a_plain_error(
     def check(made: list[Change], line: str, form: str) -> None:
         core.write_bytes(damaged(image, made))
         with bounded(None):
-            answer(line, form)
+            answer(image.kernel, line, form)
 
     with working(tmp_path, monkeypatch):
         core.write_bytes(image.core)
-        answer("snapshot save before", "table")
+        answer(image.kernel, "snapshot save before", "table")
         for line in lines:
-            answer(line, "json")
+            answer(image.kernel, line, "json")
         check()
