@@ -9,6 +9,7 @@ from coronel_gdb.checks.frames import frame_findings
 from coronel_gdb.checks.ownership import ownership_findings
 from coronel_gdb.checks.refused import refused_findings
 from coronel_gdb.commands.command import Command, Context, Option, busy
+from coronel_gdb.commands.many import few
 from coronel_gdb.commands.schemes.table import other_report
 from coronel_gdb.commands.survey import Survey, value_of
 from coronel_gdb.commands.unnamed import note_unnamed
@@ -136,7 +137,10 @@ def ledger_findings(
     if roots is not None:
         conflicts = [each for each in conflicts if any(_is_page(claim, roots) for claim in each.claims)]
     report.checked += len(survey.ownership_rules)
-    report.not_checked += [Absent(ownership.LOST.formula, why) for why in survey.ledger.incomplete]
+    reasons = survey.ledger.incomplete
+    report.not_checked += few(
+        (Absent(ownership.LOST.formula, why) for why in reasons), len(reasons), "frames that may be lost"
+    )
     return ownership_findings(conflicts, survey.context.space, survey.spaces.users)
 
 

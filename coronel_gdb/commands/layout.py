@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from coronel_gdb.checks.layout import layout_findings, stack_findings, structure_findings
 from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.many import few
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError, KernelError, TargetError
 from coronel_gdb.lift.pointer import image_u64
@@ -49,13 +50,15 @@ def layout_report(survey: Survey) -> Report:
     except TargetError as error:  # a raw image of memory has no CPU
         report.not_checked.append(Absent("the stack's guard, by the last page fault", str(error)))
     _structures(context.profile, report)
-    report.not_checked += [
+    damaged = survey.spaces.kernel.bad
+    absent = (
         Absent(
             f"kernel pages from {bad.virtual:#x}",
             f"{bad.level.name} table {bad.table:#x}: {bad.reason.value}",
         )
-        for bad in survey.spaces.kernel.bad
-    ]
+        for bad in damaged
+    )
+    report.not_checked += few(absent, len(damaged), "kernel pages")
     rows = [(a.name, a.start, a.end, a.rights, _mapped(survey, a)) for a in allowed]
     columns = ("area", "start", "end", "rights", "pages mapped")
     report.tables.append(Table("areas", columns, rows, frozenset({"start", "end"})))

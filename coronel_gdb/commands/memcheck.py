@@ -61,7 +61,7 @@ def run(context: Context, _: argparse.Namespace) -> Report:
         rows.append((name, verdict, found.checked, found.summary))
         report.findings += found.findings
         report.checked += found.checked
-        report.not_checked += [absent for absent in found.not_checked if absent not in report.not_checked]
+        report.not_checked = list(dict.fromkeys([*report.not_checked, *found.not_checked]))
 
     for check in CHECKS:
         if check.name not in _ONLY_WHERE or _ONLY_WHERE[check.name](context):

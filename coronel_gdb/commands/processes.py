@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from coronel_gdb.checks.ownership import border_findings, marked_findings, ownership_findings
 from coronel_gdb.checks.processes import process_findings
 from coronel_gdb.commands.command import Command, Context
+from coronel_gdb.commands.many import few
 from coronel_gdb.commands.survey import Survey
 from coronel_gdb.errors import CoronelError
 from coronel_gdb.lift.activity import A_PROCESS
@@ -127,15 +128,15 @@ def isolation_findings(context: Context, spaces: LiftedSpaces) -> list[Finding]:
 
 def unwalked(spaces: LiftedSpaces) -> list[Absent]:
     """Parts of the spaces of which nothing is known."""
-    absent = [
+    absent = (
         Absent(
             f"{space.name}, addresses from {bad.virtual:#x}",
             f"{bad.level.name} table {bad.table:#x}: {bad.reason.value}",
         )
         for space in spaces.all
         for bad in space.bad
-    ]
-    return absent + [
+    )
+    return few(absent, sum(len(space.bad) for space in spaces.all), "damaged tables") + [
         Absent(f"kernel half of {user.space.name}", f"its top table {user.space.root:#x} cannot be read")
         for user in spaces.users
         if user.differing is None

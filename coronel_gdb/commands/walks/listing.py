@@ -4,8 +4,8 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 
+from coronel_gdb.commands.many import few
 from coronel_gdb.commands.walks.words import SIZES, counted, damage, rights
 from coronel_gdb.errors import UsageError
 from coronel_gdb.lift.pages import EXECUTE, LEVEL_SHIFT, SIZE_OF_LEVEL, USER, WRITE, Ends, Pages, rights_of
@@ -73,9 +73,7 @@ def describe(name: str, pages: Pages, shown: Pages, *, folded: bool) -> Report:
 
 def missing(pages: Pages) -> list[Absent]:
     """What of a space could not be walked."""
-    absent = [Absent(*damage(table)) for table in islice(pages.bad, _SHOWN_BAD)]
-    if len(pages.bad) > _SHOWN_BAD:
-        absent.append(Absent("more damaged tables", f"{len(pages.bad) - _SHOWN_BAD} are not listed"))
+    absent = few((Absent(*damage(table)) for table in pages.bad), len(pages.bad), "damaged tables")
     if not pages.complete:
         absent.append(
             Absent("rest of the space", f"stopped after {pages.count:,} pages: the tables are damaged")
