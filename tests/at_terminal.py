@@ -52,3 +52,9 @@ class Terminal:
         self.process.kill()
         end(self.process)
         os.close(self.master)
+
+
+def gdb_at_terminal(typed: Sequence[str]) -> Terminal:
+    """GDB with nothing loaded, in which these lines are typed first."""
+    options = [part for line in typed for part in ("-ex", line)]
+    return Terminal(["gdb", "-nx", "-q", "-iex", "set auto-load python-scripts off", *options])

@@ -4,6 +4,8 @@ Each is worked out anew by the shared lifting, so none depends on what GDB can r
 an error, at which GDB stops a conditional breakpoint: never a wrong value. Import inside GDB only.
 """
 
+from abc import ABC, abstractmethod
+
 import gdb
 
 from coronel_gdb.backends.gdb_session import Session, address_of, refused, type_name
@@ -25,7 +27,7 @@ def install(session: Session) -> None:
         kind(session)
 
 
-class _Function(gdb.Function):
+class _Function(gdb.Function, ABC):
     """A function of one argument, which stands for an address; each kind says of what."""
 
     NAME: str
@@ -44,8 +46,9 @@ class _Function(gdb.Function):
         except CoronelError as error:
             raise refused(self.NAME, error) from error
 
+    @abstractmethod
     def _of(self, context: Context, address: int) -> object:
-        raise NotImplementedError
+        """The value for one address."""
 
 
 class _Phys(_Function):

@@ -6,7 +6,7 @@ this block) and last by its magic; stale headers inside merged free blocks are t
 own successor does not point back to them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import merge
@@ -15,7 +15,7 @@ from coronel_gdb.lift.extent import farthest_end, reached_from
 from coronel_gdb.lift.image import Image
 from coronel_gdb.lift.pointer import located
 from coronel_gdb.lift.sound_heap import SoundHeap, blocks_of, prove
-from coronel_gdb.lift.space import AddressSpace, Run
+from coronel_gdb.lift.space import AddressSpace
 from coronel_gdb.profiles.schema import HeapProfile
 from coronel_gdb.protocols import Target
 from model.invariants.base import Verdict
@@ -95,10 +95,11 @@ class LiftedHeap:
     @property
     def gaps(self) -> list[int]:
         """Indices of blocks before which others may lie in memory that the target does not have."""
-        lost = [run for run in self.image.unreadable if run.lost]
-        return [index for index in range(len(self.blocks) + 1) if lost and self._is_gap(index, lost)]
+        if not self.image.lacks(self.image.start, self.image.end):
+            return []
+        return [index for index in range(len(self.blocks) + 1) if self._is_gap(index)]
 
-    def _is_gap(self, index: int, lost: Sequence[Run]) -> bool:
+    def _is_gap(self, index: int) -> bool:
         before = self.blocks[index - 1] if index else None
         after = self.blocks[index] if index < len(self.blocks) else None
         if before is None:
@@ -110,7 +111,7 @@ class LiftedHeap:
         start = before.address if before is not None else self.image.start
         end = after.address if after is not None else self.image.end
         low, high = (start, end) if start < end else (self.image.start, self.image.end)
-        return not joined and any(run.start < high and low < run.end for run in lost)
+        return not joined and self.image.lacks(low, high)
 
 
 def lift_heap(space: AddressSpace, heap: Heap, profile: HeapProfile, *, careful: bool = True) -> LiftedHeap:

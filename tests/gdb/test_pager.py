@@ -3,7 +3,7 @@
 from lab.paths import GDB_SCRIPT, KERNEL_ELF
 from lab.scenarios import Scenario
 from lab.stopped import MIXED_THEN_OVERFLOW
-from tests.at_terminal import Terminal
+from tests.at_terminal import gdb_at_terminal
 from tests.conformance.stops import Stop, standing
 
 OVERFLOW = Stop("overflow", Scenario("overflow", MIXED_THEN_OVERFLOW), arrival=2)
@@ -20,8 +20,7 @@ def test_a_report_is_left_in_the_middle() -> None:
             "set height 10",
             "set width 80",
         )
-        options = [part for line in typed for part in ("-ex", line)]
-        terminal = Terminal(["gdb", "-nx", "-q", "-iex", "set auto-load python-scripts off", *options])
+        terminal = gdb_at_terminal(typed)
         try:
             terminal.wait_for("(gdb)")
             terminal.type("heapcheck --blocks")

@@ -11,7 +11,7 @@ from lab.machine import Machine
 from lab.paths import BOOT_ELF, GDB_SCRIPT, KERNEL_ELF
 from lab.scenarios import Scenario
 from lab.stopped import BOOT_SECONDS, MIXED_THEN_OVERFLOW, Stopped, at_checkpoint
-from tests.at_terminal import Terminal
+from tests.at_terminal import gdb_at_terminal
 from tests.conformance.stops import Stop, standing
 
 DAMAGED_BETWEEN_CALLS = "scenario=mixed,overflow,mixed seed=42 ops=300"
@@ -99,8 +99,7 @@ def test_ctrl_c_stops_the_kernel_and_the_watch_goes_on() -> None:
             "set pagination off",
             "coronel watch-heap --every 1",
         )
-        options = [part for line in typed for part in ("-ex", line)]
-        terminal = Terminal(["gdb", "-nx", "-q", "-iex", "set auto-load python-scripts off", *options])
+        terminal = gdb_at_terminal(typed)
         try:
             terminal.wait_for("watch-heap: on, at every stop and every call")
             for _ in range(2):
